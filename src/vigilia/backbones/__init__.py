@@ -1,1 +1,62 @@
-"""TODO docstring."""
+"""Backbones: a clip goes in, one grid of tokens per stage comes out. One file per family.
+
+The contract, `Backbone`, is what the memory, the classifier and the trainer rely on:
+
+- `backbone(clip, readers=None)` takes a clip (B, C, T, H, W), float, normalised, and returns a
+  tuple with the tokens of every stage, stage s at index s - 1, each (B, T', H', W', D_s): the
+  output of the stage's last block, before any downsampling.
+- `readers` maps a stage number (from 1) to a function of that stage's tokens that returns an
+  increment of the same shape. The backbone calls it once, in the stage's last block, between
+  attention and MLP: `x = x + attention(norm1(x)); x = x + reader(x); x = x + mlp(norm2(x))`.
+- `backbone.pool(features)` is (B, D): the final norm and the mean over tokens.
+- `stage_dims` and `embedding_dim` say how wide these are.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from vigilia.backbones.base import Backbone, Reader
+from vigilia.backbones.kinetics400 import (
+    KINETICS400_CROP_PIXELS,
+    KINETICS400_MEAN,
+    KINETICS400_RESIZE_PIXELS,
+    KINETICS400_STD,
+    KINETICS400_WEIGHTS,
+    fetch_kinetics400,
+    kinetics400_classes,
+)
+from vigilia.backbones.swin3d import (
+    Swin3D,
+    from_torchvision,
+    swin3d_b,
+    swin3d_nano,
+    swin3d_s,
+    swin3d_t,
+)
+
+__all__ = [
+    "BACKBONES",
+    "KINETICS400_CROP_PIXELS",
+    "KINETICS400_MEAN",
+    "KINETICS400_RESIZE_PIXELS",
+    "KINETICS400_STD",
+    "KINETICS400_WEIGHTS",
+    "Backbone",
+    "Reader",
+    "Swin3D",
+    "fetch_kinetics400",
+    "from_torchvision",
+    "kinetics400_classes",
+    "swin3d_b",
+    "swin3d_nano",
+    "swin3d_s",
+    "swin3d_t",
+]
+
+BACKBONES: dict[str, Callable[..., Swin3D]] = {
+    "swin3d_nano": swin3d_nano,
+    "swin3d_t": swin3d_t,
+    "swin3d_s": swin3d_s,
+    "swin3d_b": swin3d_b,
+}
