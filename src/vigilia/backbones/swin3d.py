@@ -328,6 +328,8 @@ def swin3d_b(*, drop_path: float = 0.1, checkpoint_activations: bool = False) ->
 def swin3d_nano(*, drop_path: float = 0.0, checkpoint_activations: bool = False) -> Swin3D:
     """0.8 M parameters, ours: for small pictures (about 64 x 64) and machines without a GPU."""
     return Swin3D(
+        # Patches of 8 pixels: a quarter of the tokens, and four times as fast, as patches of 4.
+        patch_size=(2, 8, 8),
         embed_dim=24,
         depths=(1, 1, 2, 1),
         num_heads=(1, 2, 4, 8),

@@ -1,0 +1,163 @@
+"""Models on disk: one safetensors file that holds weights and what is needed to rebuild them.
+
+The header carries, as JSON, the arguments of the model, its classes, its preprocessing and what it
+was trained on. Nothing in the file is code, and a file that could hold code is refused.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save
+from torch import Tensor
+
+from vigilia.errors import CheckpointError, OptionError
+from vigilia.files import write_atomically
+from vigilia.preprocessing import Preprocessing
+from vigilia.stream import ModelSpec, StreamClassifier, build_model
+
+__all__ = ["load_model", "read_card", "read_tensors", "save_model", "save_tensors"]
+
+FORMAT = "vigilia-model-1"
+
+
+def save_model(
+    model: StreamClassifier,
+    path: str | Path,
+    *,
+    card: Mapping[str, Any] | None = None,
+    dtype: torch.dtype | None = None,
+) -> None:
+    """Writes a model to one file, atomically.
+
+    Args:
+        model: what to write.
+        path: by convention ends in .safetensors.
+        card: what the model was trained on and how well it did; any JSON value.
+        dtype: of the weights on disk, such as torch.float16 for half the bytes; they are read
+            back as float32. None keeps the model's own.
+
+    Raises:
+        OutputError: the disk is full or the place may not be written to.
+    """
+    weights = {
+        name: tensor.detach().to("cpu", dtype or tensor.dtype).contiguous()
+        for name, tensor in model.state_dict().items()
+    }
+    header = {
+        "format": FORMAT,
+        "spec": json.dumps(dataclasses.asdict(model.spec)),
+        "card": json.dumps(dict(card or {})),
+    }
+    save_tensors(path, weights, header)
+
+
+def load_model(path: str | Path, *, device: torch.device | str = "cpu") -> StreamClassifier:
+    """Reads a model back, ready to classify (in evaluation mode, float32).
+
+    Raises:
+        CheckpointError: the file is missing, damaged, not a Vigilia model, or holds weights of
+            another architecture.
+    """
+    weights, header = read_tensors(path)
+    model = build_model(_spec(Path(path), header))
+    try:
+        model.load_state_dict({name: tensor.float() for name, tensor in weights.items()})
+    except RuntimeError as error:
+        detail = " ".join(str(error).split(":", 1)[-1].split())[:160]
+        raise CheckpointError(
+            f"{path}: the weights do not fit the architecture the file names: {detail}"
+        ) from error
+    return model.to(device).eval()
+
+
+def read_card(path: str | Path) -> dict[str, Any]:
+    """What a model file says about itself: its arguments under "spec", its training under "card".
+
+    Raises:
+        CheckpointError: as `load_model`.
+    """
+    header = _header(Path(path))
+    _spec(Path(path), header)
+    return {"spec": json.loads(header["spec"]), "card": json.loads(header.get("card", "{}"))}
+
+
+def _spec(path: Path, header: Mapping[str, str]) -> ModelSpec:
+    if header.get("format") != FORMAT:
+        raise CheckpointError(
+            f"{path}: a safetensors file, but not a model written by Vigilia "
+            f"(no {FORMAT!r} in its header); make one with `vigilia train`"
+        )
+    try:
+        fields = json.loads(header["spec"])
+        pre = fields["preprocessing"]
+        pre["mean"], pre["std"] = tuple(pre["mean"]), tuple(pre["std"])
+        fields["preprocessing"] = Preprocessing(**pre)
+        fields["classes"] = tuple(fields["classes"])
+        return ModelSpec(**fields)
+    except OptionError:
+        raise
+    except (KeyError, TypeError, ValueError) as error:
+        raise CheckpointError(
+            f"{path}: its description cannot be read ({error}); was it made by a newer Vigilia?"
+        ) from error
+
+
+def save_tensors(path: str | Path, tensors: Mapping[str, Tensor], header: dict[str, str]) -> None:
+    """Writes named tensors and a header of strings as safetensors, atomically.
+
+    Raises:
+        OutputError: the disk is full or the place may not be written to.
+    """
+    plain = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
+    write_atomically(Path(path), save(plain, metadata=header))
+
+
+def read_tensors(path: str | Path) -> tuple[dict[str, Tensor], dict[str, str]]:
+    """Reads what `save_tensors` wrote.
+
+    Raises:
+        CheckpointError: the file is missing, pickled, damaged or not safetensors.
+    """
+    path = Path(path)
+    header = _header(path)
+    try:
+        with safe_open(path, framework="pt") as file:
+            return {name: file.get_tensor(name) for name in file.keys()}, header  # noqa: SIM118
+    except (SafetensorError, OSError) as error:
+        raise CheckpointError(f"{path}: cannot be read: {_brief(error)}") from error
+
+
+def _header(path: Path) -> dict[str, str]:
+    if not path.exists():
+        raise CheckpointError(f"{path}: no such model file")
+    if path.is_dir():
+        raise CheckpointError(f"{path}: is a folder; name the .safetensors file in it")
+    try:
+        with path.open("rb") as raw:
+            start = raw.read(2)
+    except OSError as error:
+        raise CheckpointError(f"{path}: cannot be read: {error.strerror}") from error
+    # A zip archive (torch.save) or a bare pickle: loading either can run code.
+    if start == b"PK" or start[:1] == b"\x80":
+        raise CheckpointError(
+            f"{path}: a pickled checkpoint can run code and is refused; "
+            "convert it to safetensors where you trust it"
+        )
+    try:
+        with safe_open(path, framework="pt") as file:
+            return dict(file.metadata() or {})
+    except (SafetensorError, OSError) as error:
+        raise CheckpointError(
+            f"{path}: not a safetensors file, or damaged: {_brief(error)}"
+        ) from error
+
+
+def _brief(error: Exception) -> str:
+    return " ".join(str(error).split())[:160]

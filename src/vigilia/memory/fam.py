@@ -1,0 +1,244 @@
+"""FAM, feedback-attention memory: two bounded tiers that later clips attend to.
+
+The recent tier is a queue of L slots, each M summary tokens of one written clip; the feedback tier
+is F recurrent tokens that have no horizon (Hwang et al., "TransformerFAM", 2024). Both are read in
+the last block of the chosen stages, through a gate that starts at zero. Gradient flows from a later
+clip's loss through the reading into the writing: memory is not detached (the same paper, section
+3.3; detached, its receptive field is the clip).
+
+Letters: B streams, L slots, M summary tokens, F feedback tokens, D features, h heads.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor, nn
+
+from vigilia.errors import OptionError
+from vigilia.memory.base import Features, Readers
+from vigilia.memory.feedback import FeedbackTier
+from vigilia.memory.reading import MemoryReader, slot_bias
+from vigilia.memory.slots import merge_neighbours, push
+from vigilia.memory.writing import SummaryWriter
+from vigilia.state import State
+
+__all__ = ["FeedbackAttentionMemory", "MemoryState", "StageMemory", "StageState"]
+
+
+@dataclass(frozen=True)
+class StageState(State):
+    """What one stage remembers.
+
+    Attributes:
+        keys: (B, L, M, D) projected once, when written; oldest slot first.
+        values: (B, L, M, D) likewise.
+        feedback: (B, F, D).
+    """
+
+    keys: Tensor
+    values: Tensor
+    feedback: Tensor
+
+
+@dataclass(frozen=True)
+class MemoryState(State):
+    """Both tiers of every chosen stage.
+
+    Attributes:
+        stages: one `StageState` a chosen stage.
+        slot_seconds: (B, L) float64, when the slot's clip ended (the mean, if it was merged).
+        slot_spans: (B, L) int64, how many written clips a slot stands for; 0 while it is empty.
+    """
+
+    stages: tuple[StageState, ...]
+    slot_seconds: Tensor
+    slot_spans: Tensor
+
+
+class StageMemory(nn.Module):
+    """Reader, writer and feedback tier of one stage."""
+
+    def __init__(self, dim: int, *, heads: int, summary_tokens: int, feedback_tokens: int) -> None:
+        super().__init__()
+        self.reader = MemoryReader(dim, heads=heads)
+        self.writer = SummaryWriter(dim, tokens=summary_tokens, heads=heads)
+        self.feedback = (
+            FeedbackTier(dim, tokens=feedback_tokens, heads=heads) if feedback_tokens else None
+        )
+
+    def read(
+        self, x: Tensor, state: StageState, slot_bias: Tensor, first: Tensor
+    ) -> Tensor:
+        """What memory adds. x: (B, T, H, W, D), slot_bias: (B, h, 1, L * M) -> (B, T, H, W, D)."""
+        keys, values = state.keys.flatten(1, 2), state.values.flatten(1, 2)  # (B, L * M, D)
+        bias = slot_bias
+        if self.feedback is not None:
+            own_keys, own_values = self.reader.project(state.feedback)
+            hidden = torch.zeros_like(first, dtype=bias.dtype).masked_fill(first, float("-inf"))
+            own_bias = hidden[:, None, None, None].expand(*bias.shape[:3], own_keys.shape[1])
+            keys, values = torch.cat([own_keys, keys], 1), torch.cat([own_values, values], 1)
+            bias = torch.cat([own_bias, bias], dim=-1)
+        return self.reader(x.flatten(1, 3), keys, values, bias).view_as(x)
+
+
+class FeedbackAttentionMemory(nn.Module):
+    """The memory itself; obeys `vigilia.memory.base.Memory`.
+
+    Args:
+        stage_dims: D of every stage of the backbone.
+        embedding_dim: D of the backbone's pooled summary, which passes through unchanged.
+        stages: numbers of the stages that are remembered and that read, counted from 1.
+        slots: L; 0 leaves the feedback tier alone.
+        summary_tokens: M.
+        feedback_tokens: F; 0 leaves the recent tier alone.
+        write_every: a slot is written every so many clips. With a stride of a quarter clip, 4
+            writes clips that do not overlap.
+        consolidate: when the queue is full, merge neighbours instead of dropping the oldest slot.
+        head_dim: features per attention head; divides every chosen D.
+
+    Raises:
+        OptionError: a value that cannot work.
+    """
+
+    def __init__(
+        self,
+        *,
+        stage_dims: tuple[int, ...],
+        embedding_dim: int,
+        stages: tuple[int, ...] = (3, 4),
+        slots: int = 25,
+        summary_tokens: int = 128,
+        feedback_tokens: int = 64,
+        write_every: int = 4,
+        consolidate: bool = False,
+        head_dim: int = 32,
+    ) -> None:
+        super().__init__()
+        if not stages or any(not 1 <= stage <= len(stage_dims) for stage in stages):
+            raise OptionError(f"stages must lie in 1..{len(stage_dims)}, got {stages}")
+        if slots < 0 or feedback_tokens < 0 or slots + feedback_tokens == 0:
+            raise OptionError(
+                f"slots and feedback_tokens cannot both be 0, got {slots} and {feedback_tokens}; "
+                'for no memory at all use memory="none"'
+            )
+        if summary_tokens < 1 or write_every < 1:
+            raise OptionError(
+                f"summary_tokens and write_every must be at least 1, got {summary_tokens} "
+                f"and {write_every}"
+            )
+        if consolidate and slots == 1:
+            raise OptionError("consolidate needs at least 2 slots to merge, got 1")
+        for stage in stages:
+            if stage_dims[stage - 1] % head_dim:
+                raise OptionError(
+                    f"head_dim must divide the features of stage {stage}, "
+                    f"got {head_dim} and {stage_dims[stage - 1]}"
+                )
+        self.embedding_dim = embedding_dim
+        self.stage_numbers = tuple(stages)
+        self.slots = slots
+        self.summary_tokens = summary_tokens
+        self.feedback_tokens = feedback_tokens
+        self.write_every = write_every
+        self.consolidate = consolidate
+        self.stages = nn.ModuleList(
+            StageMemory(
+                stage_dims[stage - 1],
+                heads=stage_dims[stage - 1] // head_dim,
+                summary_tokens=summary_tokens,
+                feedback_tokens=feedback_tokens,
+            )
+            for stage in stages
+        )
+        self._dims = tuple(stage_dims[stage - 1] for stage in stages)
+
+    def init_state(
+        self, batch_size: int, *, device: torch.device, dtype: torch.dtype
+    ) -> MemoryState:
+        """The empty memory: no slot is filled, no feedback token has been written."""
+        queue = (batch_size, self.slots, self.summary_tokens)
+
+        def zeros(*shape: int, dtype: torch.dtype = dtype) -> Tensor:
+            return torch.zeros(shape, device=device, dtype=dtype)
+
+        return MemoryState(
+            stages=tuple(
+                StageState(
+                    keys=zeros(*queue, dim),
+                    values=zeros(*queue, dim),
+                    feedback=zeros(batch_size, self.feedback_tokens, dim),
+                )
+                for dim in self._dims
+            ),
+            slot_seconds=zeros(batch_size, self.slots, dtype=torch.float64),
+            slot_spans=zeros(batch_size, self.slots, dtype=torch.int64),
+        )
+
+    def readers(self, state: MemoryState, *, seconds: Tensor, clips: Tensor) -> Readers:
+        """One reader for each chosen stage; see `vigilia.memory.base.Memory.readers`."""
+        age = seconds[:, None] - state.slot_seconds  # (B, L)
+        filled = state.slot_spans > 0
+        first = clips == 0
+
+        def reader_of(stage: StageMemory, kept: StageState) -> Callable[[Tensor], Tensor]:
+            bias = slot_bias(stage.reader.age_bias, age, filled, self.summary_tokens)
+            return lambda x: stage.read(x, kept, bias, first)
+
+        return {
+            number: reader_of(stage, kept)
+            for number, stage, kept in zip(
+                self.stage_numbers, self.stages, state.stages, strict=True
+            )
+        }
+
+    def update(
+        self,
+        features: Features,
+        pooled: Tensor,
+        state: MemoryState,
+        *,
+        seconds: Tensor,
+        clips: Tensor,
+    ) -> tuple[Tensor, MemoryState]:
+        """Moves the feedback tier on and, when a row's turn has come, writes a slot."""
+        first = clips == 0
+        due = (clips + 1) % self.write_every == 0
+        # Between turns nothing is pooled: three clips out of four cost no writing at all.
+        writing = self.slots > 0 and bool(due.any())
+        if writing:
+            state = self._make_room(state, due)
+        stages = []
+        for number, stage, kept in zip(self.stage_numbers, self.stages, state.stages, strict=True):
+            x = features[number - 1].flatten(1, 3)  # (B, N, D)
+            if stage.feedback is not None:
+                kept = replace(kept, feedback=stage.feedback(kept.feedback, x, first))
+            if writing:
+                keys, values = stage.reader.project(stage.writer(x))
+                kept = replace(
+                    kept, keys=push(kept.keys, keys, due), values=push(kept.values, values, due)
+                )
+            stages.append(kept)
+        state = replace(state, stages=tuple(stages))
+        if writing:
+            state = replace(
+                state,
+                slot_seconds=push(state.slot_seconds, seconds, due),
+                slot_spans=push(state.slot_spans, torch.ones_like(clips), due),
+            )
+        return pooled, state
+
+    def _make_room(self, state: MemoryState, due: Tensor) -> MemoryState:
+        if not self.consolidate:
+            return state
+        tensors = [state.slot_seconds]
+        for stage in state.stages:
+            tensors += [stage.keys, stage.values]
+        (slot_seconds, *rest), spans = merge_neighbours(tuple(tensors), state.slot_spans, due)
+        stages = tuple(
+            replace(stage, keys=keys, values=values)
+            for stage, keys, values in zip(state.stages, rest[::2], rest[1::2], strict=True)
+        )
+        return MemoryState(stages=stages, slot_seconds=slot_seconds, slot_spans=spans)

@@ -1,0 +1,76 @@
+"""The feedback tier: tokens that pass from clip to clip and have no horizon.
+
+Hwang et al., "TransformerFAM: Feedback attention is working memory" (2024), section 3: the tokens
+of the previous step are the queries; they attend to themselves and to the current block, pass
+through a feed-forward layer and become the next tokens. The first residual is zero. Two things
+are ours: the tokens are normalised and blended with the previous ones by a learned, input-dependent
+retention, so that they stay bounded over any number of steps and can hold a fact unchanged.
+
+Letters: B streams, F feedback tokens, N tokens of a clip, D features.
+"""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor, nn
+
+from vigilia.layers.attention import attend
+
+__all__ = ["FeedbackTier"]
+
+
+class FeedbackTier(nn.Module):
+    """F recurrent tokens over one stage of the backbone.
+
+    Args:
+        dim: D.
+        tokens: F; more than 64 helped nobody (TransformerFAM, table 4).
+        heads: attention heads; divides D.
+        longest_clips: slowest time constant, in clips, that the retention starts with.
+    """
+
+    def __init__(self, dim: int, *, tokens: int, heads: int, longest_clips: float = 512.0) -> None:
+        super().__init__()
+        self.heads = heads
+        self.start = nn.Parameter(torch.empty(tokens, dim))
+        self.norm_tokens = nn.LayerNorm(dim)
+        self.norm_clip = nn.LayerNorm(dim)
+        self.query = nn.Linear(dim, dim)
+        self.key_value = nn.Linear(dim, 2 * dim)
+        self.output = nn.Linear(dim, dim)
+        self.feed_forward = nn.Sequential(
+            nn.LayerNorm(dim), nn.Linear(dim, 2 * dim), nn.GELU(), nn.Linear(2 * dim, dim)
+        )
+        self.norm_next = nn.LayerNorm(dim)
+        self.retention = nn.Linear(2 * dim, dim)
+        nn.init.normal_(self.start, std=1.0)
+        # Time constants spread evenly on a log scale over the channels, as in Tallec and Ollivier,
+        # "Can recurrent neural networks warp time?" (2018): some channels forget at once, some
+        # hold for hundreds of clips, and gradient reaches both.
+        clips = torch.logspace(0, math.log2(longest_clips), dim, base=2.0)
+        with torch.no_grad():
+            self.retention.weight.mul_(0.1)
+            self.retention.bias.copy_(torch.log(clips))
+
+    def forward(self, tokens: Tensor, x: Tensor, first: Tensor) -> Tensor:
+        """One step of the recurrence.
+
+        tokens: (B, F, D), x: (B, N, D), first: (B,) bool -> (B, F, D).
+
+        Args:
+            tokens: the previous step's tokens; not looked at where `first`.
+            x: the current clip's tokens.
+            first: rows for which no step was made yet; they start from the learned prompt.
+        """
+        first = first[:, None, None]
+        previous = torch.where(first, self.start.to(tokens.dtype), tokens)
+        own = self.norm_tokens(previous)
+        keys, values = self.key_value(torch.cat([own, self.norm_clip(x)], dim=1)).chunk(2, dim=-1)
+        heard = self.output(attend(self.query(own), keys, values, heads=self.heads))  # (B, F, D)
+        candidate = heard + torch.where(first, torch.zeros_like(previous), previous)
+        candidate = self.norm_next(candidate + self.feed_forward(candidate))
+        keep = torch.sigmoid(self.retention(torch.cat([own, heard], dim=-1)))
+        blended = torch.lerp(candidate, previous, keep)
+        return torch.where(first, candidate, blended)

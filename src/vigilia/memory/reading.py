@@ -1,0 +1,83 @@
+"""Reading: the current clip's tokens attend to what is remembered.
+
+Letters: B streams, N tokens of a clip, M tokens of a slot, L slots, S keys, D features, h heads,
+A knots of the age bias.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from vigilia.layers.attention import attend
+
+__all__ = ["AGE_KNOTS", "MemoryReader", "age_bias", "slot_bias"]
+
+AGE_KNOTS = 21
+"""Knots of the age bias: 0, 1, 3, 7, ... 2^20 - 1 seconds, the last about twelve days."""
+
+
+def age_bias(table: Tensor, age_seconds: Tensor) -> Tensor:
+    """Looks a bias up by age, piecewise linear in log2(1 + seconds).
+
+    table: (h, A), age_seconds: (B, L) float64 -> (B, h, L).
+
+    Knot k lies at an age of 2^k - 1 seconds: with a table row of 0, 10, 20 the ages 0, 1 and 3
+    seconds give 0, 10 and 20. Ages beyond the last knot take its value.
+    """
+    position = torch.log2(1 + age_seconds.clamp(min=0)).clamp(max=table.shape[1] - 1)  # (B, L)
+    lower = position.floor().clamp(max=table.shape[1] - 2)
+    share = (position - lower).to(table.dtype)
+    index = lower.long()
+    return torch.lerp(table[:, index], table[:, index + 1], share).transpose(0, 1)
+
+
+def slot_bias(table: Tensor, age_seconds: Tensor, filled: Tensor, tokens: int) -> Tensor:
+    """The bias on every stored key: its slot's age bias, -inf where the slot is empty.
+
+    table: (h, A), age_seconds: (B, L), filled: (B, L) bool -> (B, h, 1, L * M), M = `tokens`.
+
+    Empty slots are hidden row by row, never filled with zeros: a zero key still takes its share
+    of the attention.
+    """
+    bias = age_bias(table, age_seconds)
+    bias = bias.masked_fill(~filled[:, None], float("-inf"))  # (B, h, L)
+    return bias.repeat_interleave(tokens, dim=2)[:, :, None]
+
+
+class MemoryReader(nn.Module):
+    """Cross-attention from a clip to its memory, added through a gate that starts at zero.
+
+    The keys and values of stored tokens are projected once, by `project`, when they are written.
+    A learned token that is always there keeps the softmax defined while nothing is remembered.
+    """
+
+    def __init__(self, dim: int, *, heads: int) -> None:
+        super().__init__()
+        self.heads = heads
+        self.norm = nn.LayerNorm(dim)
+        self.norm_memory = nn.LayerNorm(dim)
+        self.query = nn.Linear(dim, dim)
+        self.key_value = nn.Linear(dim, 2 * dim)
+        self.output = nn.Linear(dim, dim)
+        self.no_memory = nn.Parameter(torch.zeros(2, dim))  # one key, one value
+        self.age_bias = nn.Parameter(torch.zeros(heads, AGE_KNOTS))
+        self.gate = nn.Parameter(torch.zeros(dim))
+        nn.init.normal_(self.no_memory, std=0.02)
+
+    def project(self, tokens: Tensor) -> tuple[Tensor, Tensor]:
+        """tokens: (B, M, D) -> keys (B, M, D), values (B, M, D)."""
+        keys, values = self.key_value(self.norm_memory(tokens)).chunk(2, dim=-1)
+        return keys, values
+
+    def forward(self, x: Tensor, keys: Tensor, values: Tensor, bias: Tensor) -> Tensor:
+        """What memory adds to a clip.
+
+        x: (B, N, D), keys: (B, S, D), values: (B, S, D), bias: (B, h, 1, S) -> (B, N, D).
+        """
+        first_key, first_value = self.no_memory.to(keys.dtype).expand(len(x), 1, 2, -1).unbind(2)
+        keys = torch.cat([first_key, keys], dim=1)
+        values = torch.cat([first_value, values], dim=1)
+        bias = torch.cat([torch.zeros_like(bias[..., :1]), bias], dim=-1)
+        mixed = attend(self.query(self.norm(x)), keys, values, heads=self.heads, bias=bias)
+        return self.gate * self.output(mixed)
