@@ -27,7 +27,7 @@ from vigilia.layers.windows import (
     partition_windows,
     relative_position_bias,
     reverse_windows,
-    shift_groups,
+    shift_plan,
     window_attention,
 )
 
@@ -89,19 +89,20 @@ class ShiftedWindowAttention(nn.Module):
         window, shift = fit_window((frames, height, width), self.window_size, self.shift_size)
         x = pad_to_multiple(x, window)
         grid = (x.shape[1], x.shape[2], x.shape[3])
-        shifted = any(shift)
-        if shifted:
-            x = x.roll((-shift[0], -shift[1], -shift[2]), dims=(1, 2, 3))
-        x = partition_windows(x, window)  # (B, G, N, D)
-        qkv = self.qkv(x).unflatten(-1, (3, self.num_heads, -1))  # (B, G, N, 3, h, D/h)
-        q, k, v = qkv.permute(3, 0, 1, 4, 2, 5).unbind(0)  # each (B, G, h, N, D/h)
-        bias = relative_position_bias(self.bias_table, self.window_size, x.shape[2])
-        groups = shift_groups(grid, window, shift, x.device) if shifted else None
-        x = window_attention(q, k, v, bias, groups)
-        x = self.proj(x.transpose(2, 3).flatten(3))  # (B, G, N, D)
-        x = reverse_windows(x, window, grid)
-        if shifted:
-            x = x.roll(shift, dims=(1, 2, 3))
+        if any(shift):
+            plan = shift_plan(x.shape[0], grid, window, shift, x.device)
+            windows = plan.partition(x)
+        else:
+            plan = None
+            windows = partition_windows(x, window)
+        qkv = self.qkv(windows).unflatten(-1, (3, self.num_heads, -1))  # (B * G, N, 3, h, D/h)
+        q, k, v = qkv.permute(2, 0, 3, 1, 4).unbind(0)  # each (B * G, h, N, D/h)
+        bias = relative_position_bias(self.bias_table, self.window_size, windows.shape[1])
+        windows = self.proj(window_attention(q, k, v, bias, plan))  # (B * G, N, D)
+        if plan is not None:
+            x = plan.reverse(windows, grid)
+        else:
+            x = reverse_windows(windows, window, grid)
         return x[:, :frames, :height, :width]
 
 

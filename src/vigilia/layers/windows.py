@@ -6,21 +6,23 @@ Letters: B streams, T H W the token grid, D features, h heads, N tokens of one w
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from functools import lru_cache
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 __all__ = [
+    "ShiftPlan",
     "Size",
     "fit_window",
     "pad_to_multiple",
     "partition_windows",
     "relative_position_bias",
-    "relative_position_index",
     "reverse_windows",
-    "shift_groups",
+    "shift_plan",
     "window_attention",
 ]
 
@@ -50,117 +52,155 @@ def pad_to_multiple(x: Tensor, multiple: Size) -> Tensor:
 
 
 def partition_windows(x: Tensor, window: Size) -> Tensor:
-    """x: (B, T, H, W, D) -> (B, G, N, D), windows and their tokens in (t, h, w) order."""
+    """x: (B, T, H, W, D) -> (B * G, N, D), windows and their tokens in (t, h, w) order."""
     streams, frames, height, width, dim = x.shape
     t, h, w = window
-    x = x.view(streams, frames // t, t, height // h, h, width // w, w, dim)
+    x = x.reshape(streams, frames // t, t, height // h, h, width // w, w, dim)
     x = x.permute(0, 1, 3, 5, 2, 4, 6, 7)
-    return x.reshape(streams, -1, t * h * w, dim)  # (B, G, N, D)
+    return x.reshape(-1, t * h * w, dim)  # (B * G, N, D)
 
 
 def reverse_windows(windows: Tensor, window: Size, grid: Size) -> Tensor:
-    """windows: (B, G, N, D) -> (B, T, H, W, D), the inverse of `partition_windows`."""
-    streams, dim = windows.shape[0], windows.shape[-1]
+    """windows: (B * G, N, D) -> (B, T, H, W, D), the inverse of `partition_windows`."""
+    dim = windows.shape[-1]
     (t, h, w), (frames, height, width) = window, grid
-    x = windows.view(streams, frames // t, height // h, width // w, t, h, w, dim)
-    return x.permute(0, 1, 4, 2, 5, 3, 6, 7).reshape(streams, frames, height, width, dim)
-
-
-@lru_cache(maxsize=32)
-def relative_position_index(window: Size, tokens: int, device: torch.device) -> Tensor:
-    """The bias-table row for each pair of the first `tokens` tokens of a window, flattened.
-
-    A window that was shrunk keeps the numbering of the full one and takes its first N tokens. That
-    is exact when only time shrinks. When height or width shrinks, pairs with the same offset no
-    longer share a row; the published model does the same, and its weights depend on it.
-
-    Returns:
-        (tokens * tokens,) int64, rows of the (2T-1)(2H-1)(2W-1) table.
-    """
-    axes = [torch.arange(extent, device=device) for extent in window]
-    places = torch.stack(torch.meshgrid(*axes, indexing="ij")).flatten(1)[:, :tokens]  # (3, N)
-    offsets = places[:, :, None] - places[:, None, :]  # (3, N, N)
-    t, h, w = (offset + extent - 1 for offset, extent in zip(offsets, window, strict=True))
-    rows = (t * (2 * window[1] - 1) + h) * (2 * window[2] - 1) + w  # (N, N)
-    return rows.flatten()
+    x = windows.reshape(-1, frames // t, height // h, width // w, t, h, w, dim)
+    return x.permute(0, 1, 4, 2, 5, 3, 6, 7).reshape(-1, frames, height, width, dim)
 
 
 def relative_position_bias(table: Tensor, window: Size, tokens: int) -> Tensor:
     """table: ((2T-1)(2H-1)(2W-1), h) -> (h, N, N), differentiable in the table.
 
+    A window that was shrunk keeps the numbering of the full one and takes its first N tokens. That
+    is exact when only time shrinks. When height or width shrinks, pairs with the same offset no
+    longer share a row; the published model does the same, and its weights depend on it.
+
     Args:
         window: the full window that the table covers.
         tokens: N, the number of tokens of the window in use.
     """
-    rows = relative_position_index(window, tokens, table.device)
+    build = _bias_rows.__wrapped__ if torch.compiler.is_compiling() else _bias_rows
+    rows = build(window, tokens, table.device)
     return table.t().index_select(1, rows).view(-1, tokens, tokens)
 
 
-@lru_cache(maxsize=32)
-def shift_groups(
-    grid: Size, window: Size, shift: Size, device: torch.device
-) -> tuple[tuple[Tensor, Tensor | None], ...]:
-    """Windows of a cyclically shifted grid, grouped by which of their token pairs may attend.
+@dataclass(frozen=True)
+class ShiftPlan:
+    """How the tokens of a cyclically shifted grid form windows, for a batch of B streams.
 
-    After the roll, a window at the far end of a shifted axis holds tokens from both ends of the
-    grid, which must not see each other. Only that end matters, so there are at most eight kinds of
-    window, and one mask serves all windows of a kind.
+    After the shift, a window at the far end of an axis holds tokens from both ends of the grid,
+    which must not see each other. Only that end matters, so there are at most eight kinds of
+    window and one mask serves all windows of a kind; windows of a kind lie side by side.
+
+    Attributes:
+        order: (G * B * N,) int64, the flat number in (B, T, H, W) of each token of the windows.
+        inverse: (B * T * H * W,) int64, the place in the windows of each token of the grid.
+        groups: for each kind, the number of its windows and a mask (N, N), True where a pair of
+            tokens is forbidden, or None.
+    """
+
+    order: Tensor
+    inverse: Tensor
+    groups: tuple[tuple[int, Tensor | None], ...]
+
+    def partition(self, x: Tensor) -> Tensor:
+        """x: (B, T, H, W, D) -> (G * B, N, D)."""
+        count = sum(windows for windows, _ in self.groups)
+        tokens = x.reshape(-1, x.shape[-1]).index_select(0, self.order)
+        return tokens.view(count, -1, x.shape[-1])
+
+    def reverse(self, windows: Tensor, grid: Size) -> Tensor:
+        """windows: (G * B, N, D) -> (B, T, H, W, D)."""
+        tokens = windows.reshape(-1, windows.shape[-1]).index_select(0, self.inverse)
+        return tokens.view(-1, *grid, windows.shape[-1])
+
+
+def shift_plan(
+    streams: int, grid: Size, window: Size, shift: Size, device: torch.device
+) -> ShiftPlan:
+    """Plan the windows of a grid that is shifted towards zero by `shift`, cyclically.
 
     Args:
         grid: (T, H, W) in tokens, multiples of the window.
-
-    Returns:
-        Pairs (window numbers (g,) int64, mask (N, N), True where a pair is forbidden, or None).
     """
-    regions = torch.zeros(grid, dtype=torch.int64)
-    for axis, (extent, offset) in enumerate(zip(window, shift, strict=True)):
-        # Within one window only the seam tells tokens apart: those behind it wrapped around.
-        line = torch.zeros(grid[axis], dtype=torch.int64)
-        if offset:
-            line[-extent:-offset] = 1
-            line[-offset:] = 2
-        shape = [1, 1, 1]
-        shape[axis] = -1
-        regions = regions * 3 + line.view(shape)
-    labels = partition_windows(regions[None, ..., None], window)[0, :, :, 0]  # (G, N)
-    kinds, kind_of_window = labels.unique(dim=0, return_inverse=True)
-    groups = []
-    for number, kind in enumerate(kinds):
-        forbidden = kind[:, None] != kind[None, :]  # (N, N)
-        members = (kind_of_window == number).nonzero().flatten()
-        mask = forbidden.to(device) if forbidden.any() else None
-        groups.append((members.to(device), mask))
-    return tuple(groups)
+    build = _shift_plan.__wrapped__ if torch.compiler.is_compiling() else _shift_plan
+    return build(streams, grid, window, shift, device)
 
 
 def window_attention(
-    q: Tensor,
-    k: Tensor,
-    v: Tensor,
-    bias: Tensor,
-    groups: tuple[tuple[Tensor, Tensor | None], ...] | None,
+    q: Tensor, k: Tensor, v: Tensor, bias: Tensor, plan: ShiftPlan | None
 ) -> Tensor:
-    """q, k, v: (B, G, h, N, D/h), bias: (h, N, N) -> (B, G, h, N, D/h).
+    """q, k, v: (B * G, h, N, D/h), bias: (h, N, N) -> (B * G, N, D).
 
     Args:
-        groups: from `shift_groups`; None when the grid is not shifted.
+        plan: what formed these windows; None when the grid is not shifted.
     """
-    streams = q.shape[0]
     bias = bias.to(q.dtype)
-    if groups is None:
-        out = F.scaled_dot_product_attention(
-            q.flatten(0, 1), k.flatten(0, 1), v.flatten(0, 1), attn_mask=bias[None]
-        )
-        return out.unflatten(0, (streams, -1))
-    pieces = []
-    for members, forbidden in groups:
-        mask = bias if forbidden is None else bias.masked_fill(forbidden, float("-inf"))
-        piece = F.scaled_dot_product_attention(
-            q[:, members].flatten(0, 1),
-            k[:, members].flatten(0, 1),
-            v[:, members].flatten(0, 1),
-            attn_mask=mask[None],
-        )
-        pieces.append(piece.unflatten(0, (streams, -1)))
-    order = torch.cat([members for members, _ in groups]).argsort()
-    return torch.cat(pieces, dim=1)[:, order]
+    if plan is None:
+        return _attend(q, k, v, bias)
+    counts = [count for count, _ in plan.groups]
+    parts = zip(q.split(counts), k.split(counts), v.split(counts), plan.groups, strict=True)
+    return torch.cat(
+        [
+            _attend(
+                q_part,
+                k_part,
+                v_part,
+                bias if forbidden is None else bias.masked_fill(forbidden, float("-inf")),
+            )
+            for q_part, k_part, v_part, (_, forbidden) in parts
+        ]
+    )
+
+
+def _attend(q: Tensor, k: Tensor, v: Tensor, bias: Tensor) -> Tensor:
+    out = F.scaled_dot_product_attention(q, k, v, attn_mask=bias[None])
+    return out.transpose(1, 2).flatten(2)
+
+
+# Tensors that are made while torch traces a graph are not real and must not stay in a cache;
+# constants that are made during inference must still serve training.
+@lru_cache(maxsize=32)
+@torch.inference_mode(False)
+def _bias_rows(window: Size, tokens: int, device: torch.device) -> Tensor:
+    """(N * N,) int64, the bias-table row for each pair of the first N tokens of a window."""
+    places = np.indices(window).reshape(3, -1)[:, :tokens]  # (3, N)
+    offsets = places[:, :, None] - places[:, None, :]  # (3, N, N)
+    rows = np.zeros((tokens, tokens), dtype=np.int64)
+    for offset, extent in zip(offsets, window, strict=True):
+        rows = rows * (2 * extent - 1) + offset + extent - 1
+    return torch.from_numpy(rows.ravel()).to(device)
+
+
+@lru_cache(maxsize=32)
+@torch.inference_mode(False)
+def _shift_plan(
+    streams: int, grid: Size, window: Size, shift: Size, device: torch.device
+) -> ShiftPlan:
+    numbers = np.arange(np.prod(grid)).reshape(grid)
+    rolled = np.roll(numbers, [-offset for offset in shift], axis=(0, 1, 2))
+    sides = np.zeros(grid, dtype=np.int64)  # which side of each axis's seam a token lies on
+    for axis, (size, offset) in enumerate(zip(grid, shift, strict=True)):
+        wrapped = np.arange(size) >= size - offset
+        sides = sides * 2 + wrapped.reshape([-1 if a == axis else 1 for a in range(3)])
+    kinds, kind_of_window = np.unique(_windows(sides, window), axis=0, return_inverse=True)
+    windows = _windows(rolled, window)[np.argsort(kind_of_window.ravel(), kind="stable")]  # (G, N)
+    # Streams vary faster than windows, so that a kind's windows of all streams lie side by side.
+    order = (windows[:, None] + np.arange(streams)[:, None] * numbers.size).ravel()
+    groups = []
+    for kind, count in zip(kinds, np.bincount(kind_of_window.ravel()), strict=True):
+        forbidden = kind[:, None] != kind[None, :]  # (N, N)
+        mask = torch.from_numpy(forbidden).to(device) if forbidden.any() else None
+        groups.append((int(count) * streams, mask))
+    return ShiftPlan(
+        order=torch.from_numpy(order).to(device),
+        inverse=torch.from_numpy(np.argsort(order)).to(device),
+        groups=tuple(groups),
+    )
+
+
+def _windows(grid: np.ndarray, window: Size) -> np.ndarray:
+    """(T, H, W) -> (G, N)."""
+    (frames, height, width), (t, h, w) = grid.shape, window
+    parts = grid.reshape(frames // t, t, height // h, h, width // w, w)
+    return parts.transpose(0, 2, 4, 1, 3, 5).reshape(-1, t * h * w)
