@@ -22,7 +22,7 @@ from vigilia.files import write_atomically
 from vigilia.preprocessing import Preprocessing
 from vigilia.stream import ModelSpec, StreamClassifier, build_model
 
-__all__ = ["load_model", "read_card", "read_tensors", "save_model", "save_tensors"]
+__all__ = ["load_model", "read_tensors", "save_model", "save_tensors"]
 
 FORMAT = "vigilia-model-1"
 
@@ -39,7 +39,8 @@ def save_model(
     Args:
         model: what to write.
         path: by convention ends in .safetensors.
-        card: what the model was trained on and how well it did; any JSON value.
+        card: what the model was trained on and how well it did, as JSON values; by default the
+            model's own.
         dtype: of the weights on disk, such as torch.float16 for half the bytes; they are read
             back as float32. None keeps the model's own.
 
@@ -53,7 +54,7 @@ def save_model(
     header = {
         "format": FORMAT,
         "spec": json.dumps(dataclasses.asdict(model.spec)),
-        "card": json.dumps(dict(card or {})),
+        "card": json.dumps(dict(model.card if card is None else card)),
     }
     save_tensors(path, weights, header)
 
@@ -74,18 +75,8 @@ def load_model(path: str | Path, *, device: torch.device | str = "cpu") -> Strea
         raise CheckpointError(
             f"{path}: the weights do not fit the architecture the file names: {detail}"
         ) from error
+    model.card = json.loads(header.get("card", "{}"))
     return model.to(device).eval()
-
-
-def read_card(path: str | Path) -> dict[str, Any]:
-    """What a model file says about itself: its arguments under "spec", its training under "card".
-
-    Raises:
-        CheckpointError: as `load_model`.
-    """
-    header = _header(Path(path))
-    _spec(Path(path), header)
-    return {"spec": json.loads(header["spec"]), "card": json.loads(header.get("card", "{}"))}
 
 
 def _spec(path: Path, header: Mapping[str, str]) -> ModelSpec:

@@ -13,6 +13,11 @@ VigiliaError
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from vigilia.timeline import Timeline
+
 __all__ = [
     "BrokenVideoError",
     "CheckpointError",
@@ -43,7 +48,10 @@ class BrokenVideoError(VideoError):
 
     Attributes:
         seconds: container time of the last frame that was delivered, None if there was none.
+        timeline: from `vigilia.run`: the timeline of everything before the break.
     """
+
+    timeline: Timeline | None = None
 
     def __init__(self, message: str, seconds: float | None = None) -> None:
         super().__init__(message)

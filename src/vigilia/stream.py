@@ -72,6 +72,9 @@ class StreamClassifier(nn.Module):
         backbone: obeys `vigilia.backbones.Backbone`.
         memory: obeys `vigilia.memory.base.Memory`.
         spec: what the two were built from; holds classes and preprocessing.
+
+    Attributes:
+        card: what the weights were trained on, and how well they did; written into checkpoints.
     """
 
     def __init__(self, backbone: nn.Module, memory: nn.Module, *, spec: ModelSpec) -> None:
@@ -80,6 +83,7 @@ class StreamClassifier(nn.Module):
         self.memory = memory
         self.head = nn.Linear(cast(Memory, memory).embedding_dim, len(spec.classes))
         self.spec = spec
+        self.card: dict[str, Any] = {}
         nn.init.trunc_normal_(self.head.weight, std=0.02)
         nn.init.zeros_(self.head.bias)
 

@@ -6,6 +6,7 @@ Letters: B streams, D features.
 
 from __future__ import annotations
 
+import torch
 from torch import Tensor, nn
 
 from vigilia.errors import OptionError
@@ -21,7 +22,7 @@ def drop_path(x: Tensor, probability: float, training: bool) -> Tensor:
     if not training or probability == 0.0:
         return x
     if probability == 1.0:
-        return x * 0.0
+        return torch.zeros_like(x)
     keep = 1.0 - probability
     row_shape = (x.shape[0],) + (1,) * (x.ndim - 1)
     return x * x.new_empty(row_shape).bernoulli_(keep).div_(keep)

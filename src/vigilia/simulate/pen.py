@@ -37,7 +37,7 @@ SKIN_LIGHT = np.array([232.0, 198.0, 184.0], np.float32)
 SKIN_DARK = np.array([176.0, 134.0, 120.0], np.float32)
 EAR = np.array([92.0, 58.0, 52.0], np.float32)
 HOOF = np.array([48.0, 38.0, 36.0], np.float32)
-VISITOR = np.array([120.0, 92.0, 74.0], np.float32)
+VISITOR = np.array([78.0, 58.0, 46.0], np.float32)
 SHADOW = np.array([62.0, 48.0, 30.0], np.float32)
 LUMINANCE = np.array([0.30, 0.59, 0.11], np.float32)
 
@@ -116,8 +116,8 @@ def _slow(seed: int, stream: int, times: NDArray[np.float64], periods: Sequence[
 
 def _light(seed: int, times: NDArray[np.float64]) -> tuple[Floats, Floats]:
     """Brightness factor and share of infra-red night vision for each time."""
-    gain = 0.85 + 0.2 * _slow(seed, 10, times, (170.0, 431.0, 1130.0))
-    night = 1.0 / (1.0 + np.exp(-40.0 * _slow(seed, 11, times, (613.0, 1370.0))))
+    gain = 0.85 + 0.2 * _slow(seed, 10, times, (67.0, 171.0, 431.0))
+    night = 1.0 / (1.0 + np.exp(-40.0 * _slow(seed, 11, times, (283.0, 701.0))))
     return gain, night.astype(np.float32)
 
 

@@ -1,0 +1,7 @@
+"""A recording in, a timeline out: the pieces joined, with resume."""
+
+from __future__ import annotations
+
+from vigilia.running.run import RunUpdate, run, write_outputs
+
+__all__ = ["RunUpdate", "run", "write_outputs"]

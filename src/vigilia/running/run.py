@@ -1,0 +1,292 @@
+"""`vigilia.run`: a recording in, a timeline out, and nothing lost in between."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+import time
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from vigilia.errors import BrokenVideoError
+from vigilia.models import resolve_model
+from vigilia.running.classify import Progress, Step, classify, start
+from vigilia.running.saved import Record, SavedRun, StepTable
+from vigilia.stream import StreamClassifier
+from vigilia.timeline import Segment, SegmenterOptions, Timeline
+from vigilia.timeline.seconds import Second, finish_seconds, init_seconds, push_step, to_scores
+from vigilia.timeline.segmenter import current, finish, init_segmenter, push, push_gap
+from vigilia.video import Gap, Position, Sample, VideoReader, open_video, prefetch
+
+__all__ = ["RunUpdate", "run", "write_outputs"]
+
+
+@dataclass(frozen=True)
+class RunUpdate:
+    """How far a run has come, for progress bars and live displays.
+
+    Attributes:
+        seconds: container time up to which everything is labelled.
+        start_seconds: where the recording begins.
+        duration_seconds: its length according to its header, if it says.
+        steps: clips classified so far.
+        resumed_steps: how many of those an earlier, interrupted run had done.
+        now: the segment that runs at the moment.
+        closed: segments that became final with this step.
+        state_nbytes: bytes the stream remembers.
+    """
+
+    seconds: float
+    start_seconds: float
+    duration_seconds: float | None
+    steps: int
+    resumed_steps: int
+    now: Segment | None
+    closed: tuple[Segment, ...]
+    state_nbytes: int
+
+
+def run(
+    video: str | Path,
+    *,
+    model: StreamClassifier | str | Path = "pen",
+    weights: str | Path | None = None,
+    out: str | Path | None = None,
+    device: str = "cpu",
+    smooth_seconds: float = 0.0,
+    hysteresis: float = 0.0,
+    minimum_bout_seconds: float = 0.0,
+    max_gap_seconds: float = 2.0,
+    restart: bool = False,
+    save_every_seconds: float = 20.0,
+    on_update: Callable[[RunUpdate], None] | None = None,
+) -> Timeline:
+    """Classifies a recording second by second with bounded memory.
+
+    Args:
+        video: file, folder of recorder chunks, glob, device or address; see `vigilia.video`.
+        model: a model, a model file, or a name; see `vigilia.models.resolve_model`.
+        weights: for a name: "kinetics400" or a model file.
+        out: folder for timeline.csv, .json, .vtt and .png; None writes nothing. A run that was
+            killed goes on where it was when it is started again with the same `out`, and ends
+            with the timeline an unbroken run gives, byte for byte.
+        device: where the model runs.
+        smooth_seconds: time constant of the smoothing of probabilities.
+        hysteresis: lead in probability that a change of state takes.
+        minimum_bout_seconds: shortest bout.
+        max_gap_seconds: a longer time without a frame is unobserved.
+        restart: forget an interrupted run.
+        save_every_seconds: at most this much work is lost when the process is killed.
+        on_update: called after every step.
+
+    Raises:
+        VideoError: the video cannot be opened. One that breaks half-way raises BrokenVideoError
+            after everything up to there was classified and written; the error's `timeline` has it.
+        CheckpointError: the model cannot be used, or `out` holds another unfinished run.
+        OutputError: `out` cannot be written to.
+        OptionError: an option has a value that cannot work.
+    """
+    options = SegmenterOptions(
+        smooth_seconds=smooth_seconds,
+        hysteresis=hysteresis,
+        minimum_bout_seconds=minimum_bout_seconds,
+    )
+    classifier = resolve_model(model, weights=weights, device=device)
+    classifier.eval()
+    preprocessing = classifier.preprocessing
+    with open_video(video, width=preprocessing.width, height=preprocessing.height) as reader:
+        table = StepTable(len(classifier.classes))
+        progress = start(classifier)
+        saved = None
+        if out is not None:
+            identity = {
+                "video": _identity(reader),
+                "model": fingerprint(classifier),
+                "max_gap_seconds": max_gap_seconds,
+            }
+            saved = SavedRun(Path(out) / "unfinished", identity)
+            if restart:
+                saved.remove()
+                saved = SavedRun(Path(out) / "unfinished", identity)
+            progress = saved.load(progress, table)
+        labeller = _Labeller(classifier.classes, options, reader.start_seconds or 0.0)
+        resumed = len(table)
+        for record in table:
+            labeller.add(record)
+        items = _with_positions(reader, preprocessing.fps, max_gap_seconds, progress.position)
+        broken: BrokenVideoError | None = None
+        saved_at = time.monotonic()
+        with closing(prefetch(items, size=2 * preprocessing.clip_frames)) as source:
+            try:
+                for step in classify(source, classifier, progress):
+                    progress = step.progress
+                    encoded = table.append(step)
+                    closed = labeller.add(step)
+                    if saved is not None:
+                        saved.append(encoded)
+                        if time.monotonic() - saved_at >= save_every_seconds:
+                            saved.save(progress)
+                            saved_at = time.monotonic()
+                    if on_update is not None:
+                        on_update(_update(step, reader, len(table), resumed, labeller, closed))
+            except BrokenVideoError as error:
+                if not len(table):
+                    raise
+                broken = error
+            except KeyboardInterrupt:
+                if saved is not None and progress.position is not None:
+                    saved.save(progress)
+                raise
+        timeline = labeller.timeline(
+            source=reader.name,
+            assumptions=_assumptions(classifier, options, max_gap_seconds, broken),
+        )
+    if out is not None and saved is not None:
+        write_outputs(timeline, Path(out))
+        saved.remove()
+    if broken is not None:
+        broken.timeline = timeline
+        raise broken
+    return timeline
+
+
+def write_outputs(timeline: Timeline, folder: Path) -> None:
+    """Writes timeline.csv, timeline.json, timeline.vtt and timeline.png into a folder.
+
+    Raises:
+        OutputError: the folder cannot be written to.
+    """
+    from vigilia.timeline.plots import plot_timeline
+
+    timeline.to_csv(folder / "timeline.csv")
+    timeline.to_json(folder / "timeline.json")
+    timeline.to_vtt(folder / "timeline.vtt")
+    plot_timeline(timeline, folder / "timeline.png")
+
+
+def fingerprint(model: StreamClassifier) -> str:
+    """A hash of a model's weights and arguments."""
+    digest = hashlib.sha256(json.dumps(dataclasses.asdict(model.spec), sort_keys=True).encode())
+    for name, tensor in sorted(model.state_dict().items()):
+        digest.update(name.encode())
+        digest.update(tensor.detach().cpu().contiguous().view(torch.uint8).numpy().tobytes())
+    return digest.hexdigest()
+
+
+class _Labeller:
+    """Steps become seconds, seconds become segments; the same for live display and the files."""
+
+    def __init__(
+        self, classes: tuple[str, ...], options: SegmenterOptions, anchor_seconds: float
+    ) -> None:
+        self.classes = classes
+        self._seconds = init_seconds(anchor_seconds)
+        self._segmenter = init_segmenter(options, classes)
+        self._rows: list[Second] = []
+        self._segments: list[Segment] = []
+
+    @property
+    def now(self) -> Segment | None:
+        return current(self._segmenter)
+
+    def add(self, step: Record | Step) -> tuple[Segment, ...]:
+        """Takes a step; returns the segments that became final."""
+        if step.probabilities is None:
+            closed = self._take(finish_seconds(self._seconds))
+            self._seconds = dataclasses.replace(self._seconds, start_seconds=None)
+            self._segmenter, more = push_gap(self._segmenter, step.start_seconds, step.end_seconds)
+            closed += more
+        else:
+            self._seconds, rows = push_step(
+                self._seconds, step.start_seconds, step.end_seconds, step.probabilities
+            )
+            closed = self._take(rows)
+        self._segments += closed
+        return tuple(closed)
+
+    def _take(self, rows: list[Second]) -> list[Segment]:
+        closed: list[Segment] = []
+        for row in rows:
+            self._segmenter, more = push(
+                self._segmenter, row.start_seconds, row.end_seconds, row.probabilities
+            )
+            closed += more
+        self._rows += rows
+        return closed
+
+    def timeline(self, *, source: str, assumptions: dict[str, Any]) -> Timeline:
+        """The finished timeline; nothing may be added after it."""
+        self._segments += self._take(finish_seconds(self._seconds))
+        self._segments += finish(self._segmenter)
+        return Timeline(
+            classes=self.classes,
+            segments=tuple(self._segments),
+            scores=to_scores(self._rows, len(self.classes)),
+            source=source,
+            assumptions=assumptions,
+        )
+
+
+def _with_positions(
+    reader: VideoReader, fps: float, max_gap_seconds: float, resume: Position | None
+) -> Iterator[tuple[Sample | Gap, Position]]:
+    for item in reader.samples(fps=fps, max_gap_seconds=max_gap_seconds, resume=resume):
+        yield item, reader.position
+
+
+def _update(
+    step: Step,
+    reader: VideoReader,
+    steps: int,
+    resumed: int,
+    labeller: _Labeller,
+    closed: tuple[Segment, ...],
+) -> RunUpdate:
+    return RunUpdate(
+        seconds=step.end_seconds,
+        start_seconds=reader.start_seconds or 0.0,
+        duration_seconds=reader.duration_seconds,
+        steps=steps,
+        resumed_steps=resumed,
+        now=labeller.now,
+        closed=closed,
+        state_nbytes=step.progress.state.nbytes,
+    )
+
+
+def _identity(reader: VideoReader) -> list[Any]:
+    """Names and sizes of the parts; not their times, which copying changes."""
+    if not reader.parts:
+        return [reader.name]
+    return [[Path(part).name, Path(part).stat().st_size] for part in reader.parts]
+
+
+def _assumptions(
+    model: StreamClassifier,
+    options: SegmenterOptions,
+    max_gap_seconds: float,
+    broken: BrokenVideoError | None,
+) -> dict[str, Any]:
+    preprocessing = model.preprocessing
+    assumptions: dict[str, Any] = {
+        "time": "seconds from the container's timestamps, half-open",
+        "model": model.spec.name,
+        "memory": model.spec.memory,
+        "trained_on": str(model.card.get("trained_on", "not said")),
+        "sampling_fps": preprocessing.fps,
+        "clip_frames": preprocessing.clip_frames,
+        "stride_frames": preprocessing.stride_frames,
+        "frame_size": f"{preprocessing.width}x{preprocessing.height}, the whole view, area resize",
+        "max_gap_seconds": max_gap_seconds,
+        **dataclasses.asdict(options),
+    }
+    if broken is not None and broken.seconds is not None:
+        assumptions["broken_after_seconds"] = broken.seconds
+    return assumptions
+

@@ -1,0 +1,338 @@
+"""One file or address, opened with PyAV: its decoded pictures in order, and honest errors.
+
+Policy for damage: of a file, everything up to the first decoding error is delivered, then reading
+stops with `DecodingStopped`; what a decoder makes of the rest is guesswork. A camera loses packets
+as a matter of course: its damaged packets are counted and passed over.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import av
+from av.stream import Disposition
+
+from vigilia.errors import OptionError, VideoError
+
+__all__ = ["Decoder", "DecodingStopped", "VideoInfo", "probe"]
+
+OPEN_TIMEOUT_SECONDS = 10.0
+READ_TIMEOUT_SECONDS = 10.0
+
+# FFmpeg's own preference for the default stream, in pixels.
+_DEFAULT_STREAM_BONUS = 5_000_000
+
+
+class DecodingStopped(Exception):  # noqa: N818 - an event inside this room, never the caller's
+    """No further picture can be decoded; the text says why."""
+
+
+@dataclass(frozen=True)
+class VideoInfo:
+    """What a file's headers claim; nothing is decoded.
+
+    Attributes:
+        path: the file.
+        container: FFmpeg's name of the format.
+        codec: FFmpeg's name of the codec, e.g. `h264`.
+        pixel_format: e.g. `yuv420p`; None if the header does not say.
+        width: stored width, before rotation and pixel aspect.
+        height: stored height.
+        frame_rate: average, None if unknown. Never a way to compute times.
+        duration_seconds: None if unknown.
+        frames: how many the header claims, None if it does not say. Often wrong.
+        size_bytes: of the file.
+        streams: every video stream as text, e.g. `h264 320x180`, in order.
+        stream: the index among them that is read by default.
+        audio_streams: how many.
+    """
+
+    path: Path
+    container: str
+    codec: str
+    pixel_format: str | None
+    width: int
+    height: int
+    frame_rate: float | None
+    duration_seconds: float | None
+    frames: int | None
+    size_bytes: int
+    streams: tuple[str, ...]
+    stream: int
+    audio_streams: int
+
+
+def probe(path: str | Path) -> VideoInfo:
+    """Reads a file's headers.
+
+    Raises:
+        VideoError: it cannot be opened or holds no video.
+    """
+    path = Path(path)
+    with contextlib.closing(Decoder(path, name=str(path))) as decoder:
+        video = decoder.video_streams
+        return VideoInfo(
+            path=path,
+            container=decoder.container.format.name,
+            codec=decoder.stream.codec_context.codec.name,
+            pixel_format=decoder.stream.codec_context.pix_fmt,
+            width=decoder.stream.codec_context.width,
+            height=decoder.stream.codec_context.height,
+            frame_rate=decoder.frame_rate,
+            duration_seconds=decoder.duration_seconds,
+            frames=decoder.stream.frames or None,
+            size_bytes=path.stat().st_size,
+            streams=tuple(_describe(stream) for stream in video),
+            stream=video.index(decoder.stream),
+            audio_streams=len(decoder.container.streams.audio),
+        )
+
+
+class Decoder:
+    """An open container and the one video stream that is read from it.
+
+    Args:
+        where: a file, or an address as text.
+        name: for messages, without passwords.
+        format: FFmpeg's input format, if it must be named.
+        live: damaged packets are passed over; the lowest delay is preferred.
+        stream: which video stream, from 0; None takes the default or largest as FFmpeg does.
+        threads: for decoding; 0 lets FFmpeg choose. The pictures do not depend on it.
+        eco: skips frames that no other frame refers to.
+
+    Raises:
+        VideoError: it cannot be opened or holds no video.
+    """
+
+    def __init__(
+        self,
+        where: str | Path,
+        *,
+        name: str,
+        format: str | None = None,
+        live: bool = False,
+        stream: int | None = None,
+        threads: int = 0,
+        eco: bool = False,
+    ) -> None:
+        self.name = name
+        self.where = where
+        self.live = live
+        self.corrupt_packets = 0
+        self._format = format
+        self._stream_choice = stream
+        self._threads = threads
+        self._eco = eco
+        self._seek_target: float | None = None
+        self._open(threads)
+
+    def _open(self, threads: int) -> None:
+        if isinstance(self.where, Path):
+            _check_file(self.where, self.name)
+        self.container = _open_container(self.where, self.name, self._format)
+        try:
+            self.video_streams = [
+                stream
+                for stream in self.container.streams.video
+                if not stream.disposition & Disposition.attached_pic
+            ]
+            self.stream = self._choose()
+            context = self.stream.codec_context
+            if context is None:
+                raise VideoError(
+                    f"{self.name}: this build of FFmpeg has no decoder for its video; "
+                    "convert it, e.g. to H.264"
+                )
+            self.stream.thread_type = _thread_type(threads, self.live)
+            context.thread_count = threads
+            if self._eco:
+                context.skip_frame = "NONREF"
+        except BaseException:
+            self.container.close()
+            raise
+
+    def _choose(self) -> av.VideoStream:
+        streams = self.video_streams
+        if not streams:
+            other = "only sound" if self.container.streams.audio else "no sound either"
+            raise VideoError(f"{self.name}: holds no video stream, {other}; name another file")
+        if self._stream_choice is None:
+            return max(streams, key=_preference)
+        if not 0 <= self._stream_choice < len(streams):
+            found = ", ".join(f"{i}: {_describe(stream)}" for i, stream in enumerate(streams))
+            raise OptionError(
+                f"{self.name}: stream={self._stream_choice} does not exist; it holds {found}"
+            )
+        return streams[self._stream_choice]
+
+    @property
+    def duration_seconds(self) -> float | None:
+        """What the header says; None if it says nothing."""
+        if self.stream.duration and self.stream.time_base:
+            seconds = float(self.stream.duration * self.stream.time_base)
+        elif self.container.duration:
+            seconds = self.container.duration / av.time_base
+        else:
+            return None
+        return seconds if seconds > 0 else None
+
+    @property
+    def frame_rate(self) -> float | None:
+        """The average frame rate the header says."""
+        rate = self.stream.average_rate or self.stream.guessed_rate
+        return float(rate) if rate else None
+
+    @property
+    def pixel_aspect(self) -> float | None:
+        """Width of a pixel over its height."""
+        ratio = self.stream.sample_aspect_ratio
+        return float(ratio) if ratio else None
+
+    @property
+    def in_decoding_order(self) -> bool:
+        """Whether the container stores no presentation times.
+
+        AVI numbers its chunks in decoding order and FFmpeg passes that off as presentation time;
+        with B-frames every third picture then seems to go back in time. The decoding time at
+        which a picture came out is its true place.
+        """
+        return self.container.format.name == "avi"
+
+    def seek(self, seconds: float) -> bool:
+        """Goes to a key frame at or before `seconds`; False if the container cannot."""
+        try:
+            self._seek(seconds)
+        except (av.FFmpegError, OSError, ValueError, OverflowError):
+            return False
+        self._seek_target = seconds
+        return True
+
+    def _seek(self, seconds: float) -> None:
+        base = self.stream.time_base
+        if base is None:
+            raise ValueError("no time base")
+        self.container.seek(int(seconds / base), backward=True, stream=self.stream)
+
+    def pictures(self) -> Iterator[av.VideoFrame]:
+        """Decodes from where it stands.
+
+        Raises:
+            DecodingStopped: damage, or a connection that broke.
+        """
+        reason = None
+        delivered = 0
+        try:
+            for picture in self._decode():
+                delivered += 1
+                yield picture
+        except av.FFmpegError as error:
+            reason = error.strerror or type(error).__name__
+        if reason is not None and not self.live and self._threads != 1:
+            # Threads drop the pictures that were under way when the error came; how many is
+            # chance. A single thread delivers them all, so the rest is decoded with one.
+            reason = yield from self._decode_alone(skip=delivered)
+        if reason is None and self._is_cut_off():
+            reason = "the file ends before its last frames"
+        if reason is not None:
+            raise DecodingStopped(reason)
+
+    def _decode_alone(self, skip: int) -> Iterator[av.VideoFrame]:  # type: ignore[misc]
+        self.container.close()
+        self._open(threads=1)
+        try:
+            if self._seek_target is not None:
+                self._seek(self._seek_target)
+            for number, picture in enumerate(self._decode()):
+                if number >= skip:
+                    yield picture
+        except av.FFmpegError as error:
+            return error.strerror or type(error).__name__
+        return None
+
+    def _decode(self) -> Iterator[av.VideoFrame]:
+        for packet in self.container.demux(self.stream):
+            try:
+                pictures = packet.decode()
+            except av.error.InvalidDataError:
+                if not self.live:
+                    raise
+                self.corrupt_packets += 1
+                continue
+            yield from pictures  # type: ignore[misc]
+
+    def _is_cut_off(self) -> bool:
+        """Whether the index names data beyond the end of the file: a copy that was interrupted."""
+        entries = getattr(self.stream, "index_entries", None)
+        if not isinstance(self.where, Path) or entries is None or len(entries) == 0:
+            return False
+        last = entries[len(entries) - 1]
+        return last.pos + last.size > self.where.stat().st_size
+
+    def close(self) -> None:
+        """Closes the file or connection."""
+        self.container.close()
+
+
+def _thread_type(threads: int, live: bool) -> str:
+    if threads == 1:
+        return "NONE"
+    # Frame threads hold back one picture each, which a camera's viewer would see as delay.
+    return "SLICE" if live else "AUTO"
+
+
+def _preference(stream: av.VideoStream) -> int:
+    bonus = _DEFAULT_STREAM_BONUS if stream.disposition & Disposition.default else 0
+    context = stream.codec_context
+    return bonus + (context.width * context.height if context else 0)
+
+
+def _describe(stream: av.VideoStream) -> str:
+    context = stream.codec_context
+    return f"{context.codec.name} {context.width}x{context.height}" if context else "unknown codec"
+
+
+def _check_file(path: Path, name: str) -> None:
+    try:
+        with path.open("rb") as file:
+            empty = not file.read(1)
+    except FileNotFoundError:
+        raise VideoError(f"{name}: there is no such file; check the path") from None
+    except PermissionError:
+        raise VideoError(
+            f"{name}: no permission to read it; change its permissions or run as its owner"
+        ) from None
+    except OSError as error:
+        raise VideoError(f"{name}: cannot be read ({error.strerror}); check the disk") from error
+    if empty:
+        raise VideoError(f"{name}: the file is empty (0 bytes); copy or record it again")
+
+
+def _open_container(
+    where: str | Path, name: str, format: str | None
+) -> av.container.InputContainer:
+    if isinstance(where, Path):
+        # "file:" keeps FFmpeg from reading "12:30.mp4" as a protocol.
+        target, timeout, options = f"file:{where.absolute()}", None, {}
+    else:
+        target, timeout = where, (OPEN_TIMEOUT_SECONDS, READ_TIMEOUT_SECONDS)
+        # UDP loses packets under load and shows it as smeared pictures.
+        options = {"rtsp_transport": "tcp"} if where.lower().startswith("rtsp") else {}
+    try:
+        return av.open(
+            target, format=format, options=options, timeout=timeout, metadata_errors="ignore"
+        )
+    except (av.FFmpegError, OSError, ValueError) as error:
+        problem = getattr(error, "strerror", None) or type(error).__name__
+    # Raised out here so that FFmpeg's error, whose text has the password, is not its context.
+    if isinstance(where, Path):
+        raise VideoError(
+            f"{name}: cannot be opened as a video ({problem}); "
+            "it is damaged, incomplete or not a video: copy it again or name another file"
+        )
+    raise VideoError(
+        f"{name}: cannot be opened ({problem}); "
+        "check that it is switched on, the address, the user name and the password"
+    )
