@@ -265,7 +265,8 @@ class Swin3D(nn.Module):
     ) -> tuple[Tensor, ...]:
         """clip: (B, C=3, T, H, W) -> for each stage (B, T', H', W', D_s), before merging.
 
-        T' = ceil(T / 2); H' and W' are ceil(H / 4), and half of that, rounded up, stage by stage.
+        T' H' W' are T H W over the patch size, then H' and W' halve from stage to stage; all of
+        them round up.
 
         Args:
             readers: by stage number, counted from 1; see `Backbone`.
@@ -327,7 +328,7 @@ def swin3d_b(*, drop_path: float = 0.1, checkpoint_activations: bool = False) ->
 
 
 def swin3d_nano(*, drop_path: float = 0.0, checkpoint_activations: bool = False) -> Swin3D:
-    """0.8 M parameters, ours: for small pictures (about 64 x 64) and machines without a GPU."""
+    """0.83 M parameters, ours: for small pictures (about 64 x 64) and machines without a GPU."""
     return Swin3D(
         # Patches of 8 pixels: a quarter of the tokens, and four times as fast, as patches of 4.
         patch_size=(2, 8, 8),
@@ -395,7 +396,7 @@ def _expected_shapes(weights: Mapping[str, Tensor]) -> dict[str, tuple[int, ...]
     """Names and shapes of the variant that these weights resemble most, and of its head."""
     embed = weights.get("backbone.patch_embed.proj.weight")
     build = swin3d_t
-    if embed is not None and embed.shape[0] == 128:
+    if embed is not None and embed.shape[:1] == (128,):
         build = swin3d_b
     elif "backbone.stages.2.blocks.6.norm1.weight" in weights:
         build = swin3d_s
