@@ -1,1 +1,46 @@
-"""TODO docstring."""
+"""1. Video in: files, folders and cameras become frames, and frames become samples by time.
+
+    open_video("pen.mp4", width=224, height=224)       frames.py    what comes out
+        source.py    what the user named -> list of files, or an address
+        decoder.py   one file -> decoded pictures, honest errors
+        reader.py    pictures -> timestamps, one recording out of many files, resuming
+        sampling.py  timestamps -> ticks: which frame is shown when
+        resize.py    the frames that are shown -> upright RGB of the stated size
+        prefetch.py  all of it in a thread, a stated number of items ahead
+        clips.py     samples -> clips
+
+    with open_video("pen.mp4", width=224, height=224) as video:
+        for item in video.samples(fps=4.0, max_gap_seconds=2.0):
+            if isinstance(item, Gap):
+                ...                     # nothing was seen in [start_seconds, end_seconds)
+            else:
+                item.pixels             # (224, 224, 3) uint8 RGB
+                item.seconds            # the tick
+                item.frame_seconds      # the frame shown, never later
+                item.position           # samples(resume=position) goes on after this one
+
+Needs numpy and PyAV only.
+"""
+
+from __future__ import annotations
+
+from vigilia.video.decoder import VideoInfo, probe
+from vigilia.video.frames import Frame, Gap, Position, Sample
+from vigilia.video.prefetch import prefetch
+from vigilia.video.reader import VideoReader, open_video
+from vigilia.video.sampling import sample
+from vigilia.video.source import find_videos
+
+__all__ = [
+    "Frame",
+    "Gap",
+    "Position",
+    "Sample",
+    "VideoInfo",
+    "VideoReader",
+    "find_videos",
+    "open_video",
+    "prefetch",
+    "probe",
+    "sample",
+]

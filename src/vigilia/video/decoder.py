@@ -8,7 +8,7 @@ as a matter of course: its damaged packets are counted and passed over.
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -25,8 +25,11 @@ READ_TIMEOUT_SECONDS = 10.0
 # FFmpeg's own preference for the default stream, in pixels.
 _DEFAULT_STREAM_BONUS = 5_000_000
 
+# MP4 keeps its description at the beginning or the end.
+_HEADER_BYTES = 1 << 20
 
-class DecodingStopped(Exception):  # noqa: N818 - an event inside this room, never the caller's
+
+class DecodingStopped(Exception):
     """No further picture can be decoded; the text says why."""
 
 
@@ -239,7 +242,7 @@ class Decoder:
         if reason is not None:
             raise DecodingStopped(reason)
 
-    def _decode_alone(self, skip: int) -> Iterator[av.VideoFrame]:  # type: ignore[misc]
+    def _decode_alone(self, skip: int) -> Generator[av.VideoFrame, None, str | None]:
         self.container.close()
         self._open(threads=1)
         try:
@@ -261,7 +264,7 @@ class Decoder:
                     raise
                 self.corrupt_packets += 1
                 continue
-            yield from pictures  # type: ignore[misc]
+            yield from pictures
 
     def _is_cut_off(self) -> bool:
         """Whether the index names data beyond the end of the file: a copy that was interrupted."""
@@ -270,6 +273,15 @@ class Decoder:
             return False
         last = entries[len(entries) - 1]
         return last.pos + last.size > self.where.stat().st_size
+
+    def is_encrypted(self) -> bool:
+        """Whether an MP4 file says that its samples are encrypted (the box `encv`)."""
+        if not isinstance(self.where, Path):
+            return False
+        with self.where.open("rb") as file:
+            head = file.read(_HEADER_BYTES)
+            file.seek(max(0, self.where.stat().st_size - _HEADER_BYTES))
+            return b"encv" in head or b"encv" in file.read(_HEADER_BYTES)
 
     def close(self) -> None:
         """Closes the file or connection."""

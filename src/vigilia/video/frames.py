@@ -114,7 +114,9 @@ class Sample:
 
     def __repr__(self) -> str:
         shape = tuple(self.pixels.shape)
-        return f"Sample({shape} {self.pixels.dtype}, {self.seconds:.3f} s: {self.frame_seconds:.3f} s)"
+        return (
+            f"Sample({shape} {self.pixels.dtype}, {self.seconds:.3f} s: {self.frame_seconds:.3f} s)"
+        )
 
 
 @dataclass(frozen=True)

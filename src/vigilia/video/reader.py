@@ -8,6 +8,7 @@ plus the nominal interval (a camera's: the clock on the wall).
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -22,3 +23,520 @@ from vigilia.video.frames import Frame, Gap, Position, Sample, checksum
 from vigilia.video.resize import PictureConverter, displayed_size
 from vigilia.video.sampling import TOLERANCE_SECONDS, sample
 from vigilia.video.source import Source, resolve
+
+__all__ = ["VideoReader", "open_video"]
+
+# Far enough before a frame that a decoder which starts at a key frame has recovered.
+_SEEK_MARGIN_SECONDS = 2.0
+
+# A camera whose clock goes back by more than this has restarted it.
+_CLOCK_RESET_SECONDS = 1.0
+
+
+def open_video(
+    source: str | Path,
+    *,
+    stream: int | None = None,
+    width: int | None = None,
+    height: int | None = None,
+    threads: int = 0,
+    start_seconds: float | None = None,
+    eco: bool = False,
+) -> VideoReader:
+    """Opens a recording or a camera and decodes its first frame.
+
+    Args:
+        source: a file; a folder or pattern, read as one recording in natural order; a camera
+            (`/dev/video0`, `webcam:0`); an address (`rtsp://`, `http://`, ...).
+        stream: which video stream of a file, from 0; None takes the default or the largest.
+        width: of the frames delivered; the displayed width if None.
+        height: likewise; width and height are given together, and the picture fills them.
+        threads: for decoding; 0 lets FFmpeg choose, and the frames do not depend on it.
+        start_seconds: begins with the frame shown at this time; None begins with the first.
+        eco: decodes only frames that others refer to. Saves time in files with B-frames, but
+            shows other frames than an exact reading: train and run with the same.
+
+    Raises:
+        VideoError: nothing can be read; the message says what to do.
+        OptionError: an argument cannot work.
+    """
+    if (width is None) != (height is None):
+        raise OptionError(f"width and height go together, got width={width}, height={height}")
+    if width is not None and height is not None and min(width, height) < 1:
+        raise OptionError(f"width and height must be positive, got {width}x{height}")
+    if threads < 0:
+        raise OptionError(f"threads must be 0 (automatic) or positive, got {threads}")
+    size = None if width is None or height is None else (width, height)
+    return VideoReader(
+        resolve(source),
+        stream=stream,
+        size=size,
+        threads=threads,
+        start_seconds=start_seconds,
+        eco=eco,
+    )
+
+
+class VideoReader:
+    """Iterates over the frames of a recording, or samples them by time; made by `open_video`.
+
+    Frames come in non-decreasing time. One whose timestamp lies before a frame already delivered
+    is left out and counted in `dropped_frames`. All frames have one size, the first frame's: a
+    part or a camera that changes its resolution is resized to it.
+
+    A folder is one recording: the first part keeps its own timestamps, and each later one is
+    shifted so that its first frame comes one frame interval after the last frame of the part
+    before.
+
+    Use it as a context manager. `close` may be called while another thread reads: it waits for
+    the frame under way.
+
+    Attributes:
+        name: for messages; holds no password.
+        parts: the files, in order; empty for a camera or an address.
+        live: a camera: what is not read in time is lost.
+        width, height: of the frames delivered.
+        start_seconds: time of the first tick: the first frame's timestamp, or as asked for.
+        frame_rate: average in the header, for information only; None if unknown.
+        dropped_frames: left out because their timestamps lay in the past.
+        position: where the last sample taken from `samples` stands; None before the first.
+    """
+
+    width: int
+    height: int
+    start_seconds: float
+    frame_rate: float | None
+
+    def __init__(
+        self,
+        source: Source,
+        *,
+        stream: int | None = None,
+        size: tuple[int, int] | None = None,
+        threads: int = 0,
+        start_seconds: float | None = None,
+        eco: bool = False,
+    ) -> None:
+        self.name = source.name
+        self.parts = source.parts
+        self.live = source.live
+        self.dropped_frames = 0
+        self._source = source
+        self._stream = stream
+        self._threads = threads
+        self._eco = eco
+        self._convert = PictureConverter()
+        self._decoder: Decoder | None = None
+        self._latest = -np.inf
+        self._guessed_time = False
+        self._size = size
+        self._last_sample: Sample | None = None
+        self._closed = False
+        self._first_duration: float | None = None
+        # Closing a container that another thread decodes from would crash the process.
+        self._lock = threading.Lock()
+        try:
+            self._frames = self._restart()
+            self._pending: _LazyFrame | None = self._first(start_seconds)
+        except BaseException:
+            self.close()
+            raise
+        decoder = self._decoder
+        assert decoder is not None
+        assert self._size is not None
+        self.width, self.height = self._size
+        self.start_seconds = self._pending.seconds if start_seconds is None else start_seconds
+        self.frame_rate = decoder.frame_rate
+        self._first_duration = decoder.duration_seconds
+        if source.address is not None and not self.live:
+            self.live = decoder.duration_seconds is None
+
+    @property
+    def duration_seconds(self) -> float | None:
+        """An estimate from the headers, for progress bars; None if they do not say.
+
+        A folder's is scaled up by the size of its files, so that a thousand need not be opened.
+        """
+        if self.live or self._first_duration is None:
+            return None
+        if len(self.parts) <= 1:
+            return self._first_duration
+        try:
+            sizes = [part.stat().st_size for part in self.parts]
+        except OSError:
+            return None
+        return self._first_duration * sum(sizes) / sizes[0]
+
+    @property
+    def position(self) -> Position | None:
+        """Where the last sample taken from `samples` stands; `Sample.position` says the same."""
+        return None if self._last_sample is None else self._last_sample.position
+
+    @property
+    def corrupt_packets(self) -> int:
+        """How many damaged packets a camera has sent; a file stops at the first."""
+        return 0 if self._decoder is None else self._decoder.corrupt_packets
+
+    def __iter__(self) -> Iterator[Frame]:
+        return self
+
+    def __next__(self) -> Frame:
+        frame = self._next()
+        if frame is None:
+            raise StopIteration
+        return Frame(
+            pixels=frame.pixels,
+            seconds=frame.seconds,
+            duration_seconds=frame.duration_seconds,
+            part=frame.part,
+            part_offset_seconds=frame.part_offset_seconds,
+        )
+
+    def samples(
+        self,
+        fps: float,
+        max_gap_seconds: float = 2.0,
+        *,
+        resume: Position | None = None,
+    ) -> Iterator[Sample | Gap]:
+        """Samples by time, see `sampling.sample`; only frames that are shown are converted.
+
+        Args:
+            fps: samples per second.
+            max_gap_seconds: a hole longer than this is a `Gap`.
+            resume: the position of an earlier sample, read with the same options. The samples
+                after it come out as they would have without the break, bit for bit.
+
+        Raises:
+            OptionError: `fps` or `max_gap_seconds` is not positive.
+            VideoError: the frame at `resume` is not there: the video has changed.
+            BrokenVideoError: during iteration: the video breaks half-way.
+        """
+        if resume is None:
+            ticks = sample(
+                self._remaining(),
+                fps=fps,
+                max_gap_seconds=max_gap_seconds,
+                start_seconds=self.start_seconds,
+            )
+        else:
+            ticks = sample(
+                self._remaining(),
+                fps=fps,
+                max_gap_seconds=max_gap_seconds,
+                start_seconds=resume.start_seconds,
+                first_tick=resume.tick + 1,
+                held=self._find(resume),
+            )
+        return self._remember(ticks)
+
+    def close(self) -> None:
+        """Ends the reading; idempotent."""
+        with self._lock:
+            self._closed = True
+            if self._decoder is not None:
+                self._decoder.close()
+
+    def __enter__(self) -> VideoReader:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def __repr__(self) -> str:
+        return f"VideoReader({self.name!r}, {self.width}x{self.height}, live={self.live})"
+
+    def _remember(self, ticks: Iterator[Sample | Gap]) -> Iterator[Sample | Gap]:
+        for tick in ticks:
+            if isinstance(tick, Sample):
+                self._last_sample = tick
+            yield tick
+
+    def _remaining(self) -> Iterator[_LazyFrame]:
+        while (frame := self._next()) is not None:
+            yield frame
+
+    def _next(self) -> _LazyFrame | None:
+        with self._lock:
+            if self._closed:
+                return None
+            if self._pending is not None:
+                frame, self._pending = self._pending, None
+                return frame
+            return next(self._frames, None)
+
+    def _first(self, start_seconds: float | None) -> _LazyFrame:
+        """The frame to begin with."""
+        if start_seconds is None:
+            first = next(self._frames, None)
+            assert first is not None, "a part without frames raises"
+            return first
+        shown = None
+        if len(self.parts) == 1:
+            frames = self._restart(seek_seconds=start_seconds - _SEEK_MARGIN_SECONDS)
+            shown = next(frames, None)
+            if shown is None or self._guessed_time or shown.seconds > start_seconds:
+                shown = None
+        if shown is None:
+            frames = self._restart()
+            shown = next(frames)
+        for frame in frames:
+            if frame.seconds > start_seconds + TOLERANCE_SECONDS:
+                self._frames = _chain(frame, frames)
+                return shown
+            shown = frame
+        if start_seconds > shown.seconds + max(shown.duration_seconds, TOLERANCE_SECONDS):
+            raise VideoError(
+                f"{self.name}: start_seconds={start_seconds:g} lies beyond the end, "
+                f"{shown.seconds + shown.duration_seconds:.3f} s; begin earlier"
+            )
+        self._frames = frames
+        return shown
+
+    def _find(self, position: Position) -> _LazyFrame:
+        """Brings the reading to right after the frame of `position`, and returns that frame."""
+        if self.live:
+            raise VideoError(f"{self.name}: a camera cannot be read again; start without resuming")
+        names = [part.name for part in self.parts]
+        part = 0
+        if len(self.parts) > 1 or position.part:
+            if position.part not in names:
+                raise VideoError(
+                    f"{self.name}: the video has changed since the run began: the part "
+                    f"{position.part!r} is gone; put it back or start without resuming"
+                )
+            part = names.index(position.part)
+        offset = position.part_offset_seconds
+        near = position.frame_seconds - offset - _SEEK_MARGIN_SECONDS
+        for seek_seconds in (near, None):
+            with self._lock:
+                frame = self._match(position, self._restart(part, offset, seek_seconds))
+            if frame is not None:
+                return frame
+        raise VideoError(
+            f"{self.name}: the video has changed since the run began: its frame at "
+            f"{position.frame_seconds:.3f} s is not the one seen then, or it was read with other "
+            "options (width, height, stream); start without resuming"
+        )
+
+    def _match(self, position: Position, frames: Iterator[_LazyFrame]) -> _LazyFrame | None:
+        try:
+            for frame in frames:
+                # Times that are counted up from the landing place of a seek mean nothing.
+                if frame.seconds > position.frame_seconds or self._guessed_time:
+                    return None
+                if (
+                    frame.seconds == position.frame_seconds
+                    and checksum(frame.pixels) == position.checksum
+                ):
+                    self._frames, self._pending = frames, None
+                    return frame
+        except VideoError:
+            return None  # a seek may land in damage that lies elsewhere when read in order
+        return None
+
+    def _restart(
+        self, part: int = 0, offset: float = 0.0, seek_seconds: float | None = None
+    ) -> Iterator[_LazyFrame]:
+        self._latest = -np.inf
+        self._guessed_time = False
+        return self._read(part, offset, seek_seconds)
+
+    def _read(
+        self, first_part: int, offset: float, seek_seconds: float | None
+    ) -> Iterator[_LazyFrame]:
+        """Frames from a part on; `offset` is added to the first part's timestamps."""
+        places: tuple[str | Path, ...] = self.parts or (self._source.address or "",)
+        last: _LazyFrame | None = None
+        for number in range(first_part, len(places)):
+            where = places[number]
+            name = str(where) if isinstance(where, Path) else self.name
+            part = where.name if isinstance(where, Path) and len(places) > 1 else ""
+            try:
+                decoder = self._open(where, name)
+            except VideoError as error:
+                if last is None:
+                    raise
+                raise BrokenVideoError(str(error), last.seconds) from error
+            if number == first_part and seek_seconds is not None and not decoder.seek(seek_seconds):
+                return
+            clock = _LiveClock() if self.live else _Clock(decoder)
+            found = False
+            try:
+                for picture in decoder.pictures():
+                    seconds, duration = clock.read(picture)
+                    self._guessed_time |= clock.guessed and not found
+                    if not found and last is not None:
+                        offset = last.seconds + last.duration_seconds - seconds
+                    found = True
+                    seconds += offset
+                    if seconds < self._latest:
+                        self.dropped_frames += 1
+                        continue
+                    self._latest = seconds
+                    last = self._lazy(picture, decoder, seconds, duration, part, offset)
+                    yield last
+            except DecodingStopped as error:
+                raise self._broken(name, decoder, str(error), last) from None
+            if not found:
+                raise self._broken(name, decoder, "its headers announce frames, none came", last)
+
+    def _lazy(
+        self,
+        picture: av.VideoFrame,
+        decoder: Decoder,
+        seconds: float,
+        duration: float,
+        part: str,
+        offset: float,
+    ) -> _LazyFrame:
+        if self._size is None:
+            self._size = displayed_size(picture, decoder.pixel_aspect)
+        return _LazyFrame(picture, self._convert, self._size, seconds, duration, part, offset)
+
+    def _open(self, where: str | Path, name: str) -> Decoder:
+        if self._decoder is not None:
+            self._decoder.close()
+        self._decoder = Decoder(
+            where,
+            name=name,
+            format=self._source.format,
+            live=self.live,
+            stream=self._stream,
+            threads=self._threads,
+            eco=self._eco,
+        )
+        return self._decoder
+
+    def _broken(
+        self, name: str, decoder: Decoder, reason: str, last: _LazyFrame | None
+    ) -> VideoError:
+        if self.live:
+            return BrokenVideoError(
+                f"{name}: the connection broke ({reason}); connect again",
+                None if last is None else last.seconds,
+            )
+        if last is not None:
+            return BrokenVideoError(
+                f"{name}: broken after {last.seconds:.3f} s ({reason}); what came before was "
+                "read: copy the file again or repair it",
+                last.seconds,
+            )
+        if decoder.is_encrypted():
+            return VideoError(f"{name}: the video is encrypted; decrypt it first")
+        return VideoError(
+            f"{name}: not one frame can be decoded ({reason}); copy it again or name another file"
+        )
+
+
+class _LazyFrame:
+    """A decoded picture that becomes RGB when somebody looks at it."""
+
+    __slots__ = (
+        "_convert",
+        "_picture",
+        "_pixels",
+        "_size",
+        "duration_seconds",
+        "part",
+        "part_offset_seconds",
+        "seconds",
+    )
+
+    def __init__(
+        self,
+        picture: av.VideoFrame,
+        convert: PictureConverter,
+        size: tuple[int, int],
+        seconds: float,
+        duration_seconds: float,
+        part: str,
+        part_offset_seconds: float,
+    ) -> None:
+        self._picture: av.VideoFrame | None = picture
+        self._pixels: np.ndarray | None = None
+        self._convert = convert
+        self._size = size
+        self.seconds = seconds
+        self.duration_seconds = duration_seconds
+        self.part = part
+        self.part_offset_seconds = part_offset_seconds
+
+    @property
+    def pixels(self) -> np.ndarray:
+        """(H, W, 3) uint8 RGB."""
+        if self._pixels is None:
+            assert self._picture is not None
+            self._pixels = self._convert(self._picture, *self._size)
+            self._picture = None
+        return self._pixels
+
+
+class _Clock:
+    """Timestamps of one file."""
+
+    def __init__(self, decoder: Decoder) -> None:
+        self._dts = decoder.in_decoding_order
+        self._interval = 1.0 / decoder.frame_rate if decoder.frame_rate else 0.0
+        self._next: float | None = None
+        self.guessed = False
+
+    def read(self, picture: av.VideoFrame) -> tuple[float, float]:
+        """-> the picture's time and how long it is shown, in seconds."""
+        base = picture.time_base
+        ticks = picture.dts if self._dts else picture.pts
+        if ticks is not None and base:
+            seconds = ticks * base.numerator / base.denominator
+            self.guessed = False
+        else:
+            seconds = 0.0 if self._next is None else self._next
+            self.guessed = True
+        duration = self._interval
+        if picture.duration and picture.duration > 0 and base:
+            duration = picture.duration * base.numerator / base.denominator
+        self._next = seconds + duration
+        return seconds, duration
+
+
+class _LiveClock:
+    """Timestamps of a camera: its own, or the time of arrival where it sends none.
+
+    RTSP's first frame has none. Its time is then 0, and later timestamps are shifted to go on
+    from there; likewise if the camera restarts its clock.
+    """
+
+    def __init__(self) -> None:
+        self._shift = 0.0
+        self._last: float | None = None
+        self._arrival = 0.0
+        self._anchored = False
+        self.guessed = False
+
+    def read(self, picture: av.VideoFrame) -> tuple[float, float]:
+        """-> the picture's time and how long it is shown, in seconds."""
+        now = time.monotonic()
+        arrival = 0.0 if self._last is None else self._last + now - self._arrival
+        base = picture.time_base
+        if picture.pts is None or not base:
+            seconds = arrival
+        else:
+            stamp = picture.pts * base.numerator / base.denominator
+            if not self._anchored and self._last is not None:
+                self._shift = arrival - stamp
+            self._anchored = True
+            seconds = stamp + self._shift
+            if self._last is not None and seconds < self._last - _CLOCK_RESET_SECONDS:
+                self._shift = arrival - stamp
+                seconds = arrival
+        self._last, self._arrival = seconds, now
+        return seconds, 0.0
+
+
+def _chain(frame: _LazyFrame, frames: Iterator[_LazyFrame]) -> Iterator[_LazyFrame]:
+    yield frame
+    yield from frames

@@ -17,11 +17,14 @@ from vigilia.errors import VideoError
 
 __all__ = ["SUFFIXES", "Source", "find_videos", "natural_key", "redact", "resolve"]
 
-SUFFIXES = frozenset(
-    ".264 .265 .3gp .asf .avi .dav .dv .flv .gif .h264 .h265 .hevc .ivf .m2ts .m4v .mjpeg .mjpg "
-    ".mkv .mov .mp4 .mpeg .mpg .mts .mxf .nut .ogg .ogv .qt .rm .rmvb .ts .vob .webm .wmv "
-    ".y4m".split()
-)
+# fmt: off
+SUFFIXES = frozenset((
+    ".264", ".265", ".3gp", ".asf", ".avi", ".dav", ".dv", ".flv", ".gif",
+    ".h264", ".h265", ".hevc", ".ivf", ".m2ts", ".m4v", ".mjpeg", ".mjpg", ".mkv",
+    ".mov", ".mp4", ".mpeg", ".mpg", ".mts", ".mxf", ".nut", ".ogg", ".ogv",
+    ".qt", ".rm", ".rmvb", ".ts", ".vob", ".webm", ".wmv", ".y4m",
+))
+# fmt: on
 
 _ADDRESS = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+://")
 _DEVICE = re.compile(r"(?:/dev/video|webcam:)(\d+)")
