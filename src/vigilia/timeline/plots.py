@@ -114,7 +114,7 @@ def plot_timeline(
         figure.supxlabel(_printable(caption, 400), fontsize=6.5, x=0.01, ha="left", color=FAINT)
 
     data = io.BytesIO()
-    # Without a date the same timeline always gives the same picture.
+    # The day it was drawn says nothing about the picture.
     dated = {"svg": "Date", "pdf": "CreationDate"}
     metadata = {dated[suffix]: None} if suffix in dated else None
     figure.savefig(data, format=suffix, metadata=metadata)
@@ -325,8 +325,8 @@ def _draw_legend(figure: Any, strips: Sequence[_Strip], colours: Mapping[str, st
             Patch(facecolor="white", edgecolor=OTHER_COLOUR, hatch="/////", label=UNOBSERVED)
         )
     if any(not strip.hatched and _covered(strip) < end - start - 1e-3 for strip in strips):
-        edge = {"edgecolor": OTHER_COLOUR, "linewidth": 0.5}
-        handles.append(Patch(facecolor=UNLABELLED_COLOUR, label="not labelled", **edge))
+        blank = Patch(facecolor=UNLABELLED_COLOUR, edgecolor=OTHER_COLOUR, label="not labelled")
+        handles.append(blank)
     figure.legend(
         handles=handles,
         loc="outside right upper",

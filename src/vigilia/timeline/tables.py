@@ -132,4 +132,5 @@ def parse_seconds(text: str, path: Path, row: int, column: str) -> float:
     if clock is None:
         return parse_number(text, path, row, column)
     hours, minutes, seconds = clock.groups(default="0")
-    return int(hours) * 3600 + int(minutes) * 60 + float(seconds.replace(",", "."))
+    # Rounded, so that a clock gives the very number that was written as one.
+    return round(int(hours) * 3600 + int(minutes) * 60 + float(seconds.replace(",", ".")), 6)
