@@ -101,7 +101,7 @@ def plan_pen(
     Args:
         states: as `sample_hypnogram` returns them, from 0 to at least `seconds`; cut there.
         seconds: length of the recording.
-        fps: frames per second.
+        fps: frames per second, at least 3.
         size: height and width in pixels, even, 64 or more.
         seed: the same seed gives the same plan.
 
@@ -110,8 +110,8 @@ def plan_pen(
     """
     if not 0 < seconds < float("inf"):
         raise OptionError(f"seconds must be positive and finite, got {seconds}")
-    if not 1 <= fps < float("inf"):
-        raise OptionError(f"fps must be at least 1, or twitches fall between frames; got {fps}")
+    if not 3 <= fps < float("inf"):
+        raise OptionError(f"fps must be at least 3, or twitches fall between frames; got {fps}")
     if min(size) < 64 or size[0] % 2 or size[1] % 2:
         raise OptionError(f"size must be (height, width), even and 64 or more, got {size}")
     bouts = [(float(a), min(float(b), seconds), state) for a, b, state in states if a < seconds]

@@ -223,7 +223,7 @@ def _draw(
         level = generator.random() * limits[state, following]
         # Logarithms: dwell times spread over four decades, and a straight line between the last
         # two quantiles would put far too much time into the longest bouts.
-        dwell = float(np.exp(np.interp(level, levels, tables[state, following])))
+        dwell = round(float(np.exp(np.interp(level, levels, tables[state, following]))), 3)
         bouts.append((now, min(now + dwell, seconds), state))
         now += dwell
         state = following

@@ -79,7 +79,10 @@ def render_pen(
 
 
 def draw_pen(recording: PenRecording) -> Iterator[tuple[NDArray[np.uint8], float]]:
-    """Draws a planned recording: `(frame (H, W, 3) uint8, its time in seconds)` one by one."""
+    """Draws a planned recording: `(frame (H, W, 3) uint8, its time in seconds)` one by one.
+
+    Frames are drawn when asked for; positions are worked out ahead, some hundred bytes a frame.
+    """
     height, width = recording.size
     unit = min(height, width) / 128.0
     frames = max(1, round(recording.seconds * recording.fps))

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import av
 
-from vigilia.errors import OutputError
+from vigilia.errors import OptionError, OutputError
 from vigilia.simulate.behaviour import PenRecording, clip_ambiguity, plan_pen
 from vigilia.simulate.hypnogram import REST_WAKE_SECONDS, load_hypnogram_model, sample_hypnogram
 from vigilia.simulate.pen import draw_pen
@@ -91,6 +91,8 @@ def simulate_recording(
         OutputError: a file cannot be written.
     """
     path = Path(path)
+    if path.suffix.lower() != ".mp4":
+        raise OptionError(f"{path}: a simulated recording is an .mp4 file; name it so")
     recording = plan_recording(
         seconds=seconds, seed=seed, fps=fps, size=size, time_scale=time_scale
     )
