@@ -109,6 +109,7 @@ def test_the_label_column_can_be_chosen_and_must_be_if_unclear(tmp_path: Path) -
         ("start,end,label\n0,1,a\n3,2,b\n", r"row 3: the end, 2\.000 s, lies before"),
         ("start,end,label\n5,7,a\n0,6,b\n", "row 2: 'a' from 5.000 s overlaps 'b' of row 3"),
         ("start,end,label\n0,one,a\n", "row 2: end is 'one', which is not a number"),
+        ('start,end,label\n0,"o\nn",a\n', "row 3: end is 'o n'"),
         ("start,end,label\n0,nan,a\n", "row 2: end is 'nan'"),
         ("start,end,label\n0,1,a\n,2,a\n", "row 3: start is ''"),
         ("start,label\n0,a\n", "found start, label; expected start_seconds"),

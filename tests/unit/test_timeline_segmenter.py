@@ -78,6 +78,22 @@ def test_hysteresis_asks_for_a_lead() -> None:
     assert spans(segment(scores, "ab", options)) == [(0, 3, "a"), (3, 5, "b")]
 
 
+def test_of_equals_the_state_that_runs_stays() -> None:
+    scores = scores_of([0.25, 0.5, 0.5, 0.75, 0.5])
+    assert spans(segment(scores, "ab")) == [(0, 3, "b"), (3, 5, "a")]
+    wide = scores_of([0.75, 0.375])  # b leads by exactly 0.25
+    assert len(segment(wide, "ab", SegmenterOptions(hysteresis=0.25))) == 1
+    assert len(segment(wide, "ab", SegmenterOptions(hysteresis=0.24))) == 2
+
+
+def test_a_hole_forgets_smoothing_and_candidates() -> None:
+    options = SegmenterOptions(smooth_seconds=100, hysteresis=0.5, minimum_bout_seconds=50)
+    state, _ = push(init_segmenter(options, "ab"), 0, 60, [1, 0])
+    state, _ = push(state, 60, 61, [0, 1])
+    state, closed = push(state, 70, 71, [0.4, 0.6])
+    assert spans((*closed, *finish(state))) == [(0, 61, "a"), (61, 70, None), (70, 71, "b")]
+
+
 def test_a_bout_shorter_than_the_minimum_is_dropped_and_a_longer_one_dated_back() -> None:
     scores = scores_of([1, 1, 0, 1, 1, 0, 0, 0, 1])
     options = SegmenterOptions(minimum_bout_seconds=3)

@@ -84,6 +84,8 @@ def test_an_empty_timeline_has_no_length() -> None:
     [
         (("a", "a"), (), "twice"),
         (("unobserved",), (), "hole"),
+        (("a\nb",), (), "one line"),
+        ((" a",), (), "one line"),
         (("a",), (Segment(0, 1, "b", 1),), "none of the classes"),
         (("a",), (Segment(1, 1, "a", 1),), "end after"),
         (("a",), (Segment(0, 2, "a", 1), Segment(1, 3, "a", 1)), "overlap"),

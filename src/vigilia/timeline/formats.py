@@ -135,7 +135,7 @@ def read_json(path: str | Path) -> Timeline:
             source=content["source"],
             assumptions=content["assumptions"],
         )
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
+    except (KeyError, IndexError, TypeError, ValueError, AttributeError, OverflowError) as error:
         raise LabelError(f"{path} is a damaged timeline: {error}") from error
 
 
@@ -237,7 +237,7 @@ def _timeline(
             source=about.get("source", ""),
             assumptions=about.get("assumptions", {}),
         )
-    except (OptionError, TypeError, AttributeError) as error:
+    except (OptionError, TypeError, ValueError, AttributeError) as error:
         raise LabelError(f"{path} is no timeline: {error}") from error
 
 

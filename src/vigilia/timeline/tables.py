@@ -90,7 +90,8 @@ def read_table(path: str | Path) -> Table:
         for cells in reader:
             if not any(cell.strip() for cell in cells):
                 continue
-            stripped = tuple(cell.strip() for cell in cells)
+            # A quoted cell may hold line breaks; names and messages are one line.
+            stripped = tuple(" ".join(cell.strip().splitlines()) for cell in cells)
             if not header:
                 header = stripped
                 continue
@@ -128,7 +129,7 @@ def parse_seconds(text: str, path: Path, row: int, column: str) -> float:
     Raises:
         LabelError: it is neither.
     """
-    clock = re.fullmatch(r"(?:(\d+):)?(\d{1,2}):(\d{1,2}(?:[.,]\d*)?)", text)
+    clock = re.fullmatch(r"(?:(\d{1,6}):)?(\d{1,2}):(\d{1,2}(?:[.,]\d*)?)", text)
     if clock is None:
         return parse_number(text, path, row, column)
     hours, minutes, seconds = clock.groups(default="0")

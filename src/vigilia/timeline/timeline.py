@@ -155,8 +155,9 @@ class Timeline:
         assumptions: what the result rests on: sampling rate, smoothing, the model and its training.
 
     Raises:
-        OptionError: the classes repeat or use the word `unobserved`, a segment has an unknown label
-            or no length, or segments overlap or leave holes that are not labelled None.
+        OptionError: the classes repeat, use the word `unobserved` or are not one line without spaces
+            around, a segment has an unknown label or no length, or segments overlap or leave holes
+            that are not labelled None.
     """
 
     classes: tuple[str, ...]
@@ -313,17 +314,19 @@ def fill_holes(segments: list[Segment]) -> tuple[Segment, ...]:
 def _check_classes(classes: tuple[str, ...]) -> None:
     if len(set(classes)) != len(classes):
         twice = next(label for label in classes if classes.count(label) > 1)
-        raise OptionError(f"the class '{twice}' is named twice")
+        raise OptionError(f"the class {twice!r} is named twice")
     for label in classes:
-        if not label or label == UNOBSERVED:
-            raise OptionError(f"'{label}' cannot name a class; it stands for a hole in recordings")
+        if label in ("", UNOBSERVED):
+            raise OptionError(f"{label!r} cannot name a class; it stands for a hole in recordings")
+        if label.strip() != label or len(label.splitlines()) != 1:
+            raise OptionError(f"{label!r} cannot name a class; one line without spaces around can")
 
 
 def _check_segments(segments: tuple[Segment, ...], known: frozenset[str]) -> None:
     previous: Segment | None = None
     for segment in segments:
         if segment.label is not None and segment.label not in known:
-            raise OptionError(f"the segment label '{segment.label}' is none of the classes")
+            raise OptionError(f"the segment label {segment.label!r} is none of the classes")
         if not segment.end_seconds > segment.start_seconds:
             raise OptionError(f"a segment must end after it starts, got {segment}")
         if previous is not None:
