@@ -155,9 +155,9 @@ class Timeline:
         assumptions: what the result rests on: sampling rate, smoothing, the model and its training.
 
     Raises:
-        OptionError: the classes repeat, use the word `unobserved` or are not one line without spaces
-            around, a segment has an unknown label or no length, or segments overlap or leave holes
-            that are not labelled None.
+        OptionError: the classes repeat, use the word `unobserved` or are not one line without
+            spaces around, a segment has an unknown label or no length, or segments overlap or leave
+            holes that are not labelled None.
     """
 
     classes: tuple[str, ...]
