@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
 
@@ -20,7 +20,6 @@ from vigilia.backbones import (
 from vigilia.checkpoint import load_model
 from vigilia.errors import CheckpointError, OptionError
 from vigilia.layers.flops import count_flops
-from vigilia.memory import MEMORIES
 from vigilia.preprocessing import Preprocessing
 from vigilia.stream import ModelSpec, StreamClassifier, build_model, create_model
 
@@ -134,9 +133,7 @@ def load_backbone_weights(model: StreamClassifier, weights: Mapping[str, Tensor]
     head = model.head.weight.shape
     fits = weights["head.weight"].shape == head
     chosen = {
-        name: tensor
-        for name, tensor in weights.items()
-        if fits or not name.startswith("head.")
+        name: tensor for name, tensor in weights.items() if fits or not name.startswith("head.")
     }
     try:
         result = model.load_state_dict(chosen, strict=False)

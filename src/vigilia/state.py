@@ -110,7 +110,9 @@ def with_tensors(state: S, tensors: dict[str, Tensor]) -> S:
     mine = named_tensors(state)
     if mine.keys() != tensors.keys():
         odd = sorted(mine.keys() ^ tensors.keys())
-        raise ValueError(f"the saved state does not fit this model: {odd[0]} is in only one of them")
+        raise ValueError(
+            f"the saved state does not fit this model: {odd[0]} is in only one of them"
+        )
     for name, tensor in mine.items():
         saved = tensors[name]
         if saved.shape != tensor.shape or saved.dtype != tensor.dtype:

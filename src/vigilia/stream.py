@@ -175,9 +175,7 @@ class StreamClassifier(nn.Module):
             features, backbone.pool(features), state.memory, seconds=seconds, clips=state.clips
         )
         logits = self.head(embedding)
-        new = StreamState(
-            memory=remembered, seconds=seconds, clips=state.clips + 1, logits=logits
-        )
+        new = StreamState(memory=remembered, seconds=seconds, clips=state.clips + 1, logits=logits)
         if active is not None:
             new = where_rows(active, new, state)
         return new.logits, new

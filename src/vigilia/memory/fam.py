@@ -11,8 +11,9 @@ Letters: B streams, L slots, M summary tokens, F feedback tokens, D features, h 
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
+from typing import cast
 
 import torch
 from torch import Tensor, nn
@@ -69,9 +70,7 @@ class StageMemory(nn.Module):
             FeedbackTier(dim, tokens=feedback_tokens, heads=heads) if feedback_tokens else None
         )
 
-    def read(
-        self, x: Tensor, state: StageState, slot_bias: Tensor, first: Tensor
-    ) -> Tensor:
+    def read(self, x: Tensor, state: StageState, slot_bias: Tensor, first: Tensor) -> Tensor:
         """What memory adds. x: (B, T, H, W, D), slot_bias: (B, h, 1, L * M) -> (B, T, H, W, D)."""
         keys, values = state.keys.flatten(1, 2), state.values.flatten(1, 2)  # (B, L * M, D)
         bias = slot_bias
@@ -144,6 +143,7 @@ class FeedbackAttentionMemory(nn.Module):
         self.feedback_tokens = feedback_tokens
         self.write_every = write_every
         self.consolidate = consolidate
+        self._dims = tuple(stage_dims[stage - 1] for stage in stages)
         self.stages = nn.ModuleList(
             StageMemory(
                 stage_dims[stage - 1],
@@ -153,7 +153,6 @@ class FeedbackAttentionMemory(nn.Module):
             )
             for stage in stages
         )
-        self._dims = tuple(stage_dims[stage - 1] for stage in stages)
 
     def init_state(
         self, batch_size: int, *, device: torch.device, dtype: torch.dtype
@@ -187,12 +186,11 @@ class FeedbackAttentionMemory(nn.Module):
             bias = slot_bias(stage.reader.age_bias, age, filled, self.summary_tokens)
             return lambda x: stage.read(x, kept, bias, first)
 
-        return {
-            number: reader_of(stage, kept)
-            for number, stage, kept in zip(
-                self.stage_numbers, self.stages, state.stages, strict=True
-            )
-        }
+        return {number: reader_of(stage, kept) for number, stage, kept in self._each_stage(state)}
+
+    def _each_stage(self, state: MemoryState) -> Iterator[tuple[int, StageMemory, StageState]]:
+        modules = cast(Iterable[StageMemory], self.stages)
+        return zip(self.stage_numbers, modules, state.stages, strict=True)
 
     def update(
         self,
@@ -207,11 +205,12 @@ class FeedbackAttentionMemory(nn.Module):
         first = clips == 0
         due = (clips + 1) % self.write_every == 0
         # Between turns nothing is pooled: three clips out of four cost no writing at all.
-        writing = self.slots > 0 and bool(due.any())
+        writing = self.slots > 0 and (due.is_meta or bool(due.any()))
         if writing:
             state = self._make_room(state, due)
         stages = []
-        for number, stage, kept in zip(self.stage_numbers, self.stages, state.stages, strict=True):
+        for number, stage, held in self._each_stage(state):
+            kept = held
             x = features[number - 1].flatten(1, 3)  # (B, N, D)
             if stage.feedback is not None:
                 kept = replace(kept, feedback=stage.feedback(kept.feedback, x, first))

@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from vigilia.running.run import RunUpdate, run, write_outputs
+from vigilia.running.run import RunUpdate, name_of, run, write_outputs
 
-__all__ = ["RunUpdate", "run", "write_outputs"]
+__all__ = ["RunUpdate", "name_of", "run", "write_outputs"]

@@ -42,7 +42,8 @@ class Step:
         start_seconds: what it labels, half-open.
         end_seconds: the end of that.
         probabilities: (K,) float32; None for a hole in the recording.
-        progress: where the stream stands now.
+        progress: where the stream stands now. A saved run goes on behind a clip, never behind a
+            hole: the video's position is that of a sample.
     """
 
     start_seconds: float
@@ -65,7 +66,7 @@ def _window(preprocessing: Preprocessing) -> ClipWindow:
 
 
 def classify(
-    items: Iterable[tuple[Sample | Gap, Position]], model: StreamClassifier, progress: Progress
+    items: Iterable[Sample | Gap], model: StreamClassifier, progress: Progress
 ) -> Iterator[Step]:
     """Classifies a stream of samples, one step at a time.
 
@@ -73,7 +74,7 @@ def classify(
     an error, that is done first and the error raised after it.
 
     Args:
-        items: samples and holes, each with the position behind it.
+        items: samples and holes, from `VideoReader.samples`.
         model: in evaluation mode.
         progress: where the stream stands; from `start` or a saved run.
     """
@@ -81,7 +82,7 @@ def classify(
     source = iter(items)
     while True:
         try:
-            item, position = next(source)
+            item = next(source)
         except StopIteration:
             break
         except Exception as caught:
@@ -93,11 +94,10 @@ def classify(
             step, progress = _step(clip, model, replace(progress, window=window))
             if step is not None:
                 yield step
-            progress = replace(progress, position=position)
             yield Step(item.start_seconds, item.end_seconds, None, progress)
             continue
         window, clip = push_sample(window, item)
-        progress = replace(progress, window=window, position=position)
+        progress = replace(progress, window=window, position=item.position)
         step, progress = _step(clip, model, progress)
         if step is not None:
             yield step

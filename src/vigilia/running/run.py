@@ -6,7 +6,7 @@ import dataclasses
 import hashlib
 import json
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,15 +16,15 @@ import torch
 
 from vigilia.errors import BrokenVideoError
 from vigilia.models import resolve_model
-from vigilia.running.classify import Progress, Step, classify, start
+from vigilia.running.classify import Step, classify, start
 from vigilia.running.saved import Record, SavedRun, StepTable
 from vigilia.stream import StreamClassifier
 from vigilia.timeline import Segment, SegmenterOptions, Timeline
 from vigilia.timeline.seconds import Second, finish_seconds, init_seconds, push_step, to_scores
 from vigilia.timeline.segmenter import current, finish, init_segmenter, push, push_gap
-from vigilia.video import Gap, Position, Sample, VideoReader, open_video, prefetch
+from vigilia.video import VideoReader, open_video, prefetch
 
-__all__ = ["RunUpdate", "run", "write_outputs"]
+__all__ = ["RunUpdate", "name_of", "run", "write_outputs"]
 
 
 @dataclass(frozen=True)
@@ -119,7 +119,9 @@ def run(
         resumed = len(table)
         for record in table:
             labeller.add(record)
-        items = _with_positions(reader, preprocessing.fps, max_gap_seconds, progress.position)
+        items = reader.samples(
+            fps=preprocessing.fps, max_gap_seconds=max_gap_seconds, resume=progress.position
+        )
         broken: BrokenVideoError | None = None
         saved_at = time.monotonic()
         with closing(prefetch(items, size=2 * preprocessing.clip_frames)) as source:
@@ -130,7 +132,8 @@ def run(
                     closed = labeller.add(step)
                     if saved is not None:
                         saved.append(encoded)
-                        if time.monotonic() - saved_at >= save_every_seconds:
+                        due = time.monotonic() - saved_at >= save_every_seconds
+                        if due and step.probabilities is not None:
                             saved.save(progress)
                             saved_at = time.monotonic()
                     if on_update is not None:
@@ -139,10 +142,6 @@ def run(
                 if not len(table):
                     raise
                 broken = error
-            except KeyboardInterrupt:
-                if saved is not None and progress.position is not None:
-                    saved.save(progress)
-                raise
         timeline = labeller.timeline(
             source=reader.name,
             assumptions=_assumptions(classifier, options, max_gap_seconds, broken),
@@ -177,6 +176,11 @@ def fingerprint(model: StreamClassifier) -> str:
         digest.update(name.encode())
         digest.update(tensor.detach().cpu().contiguous().view(torch.uint8).numpy().tobytes())
     return digest.hexdigest()
+
+
+def name_of(video: str | Path) -> str:
+    """What a recording's results are named after: `barn/night3.mp4` gives `night3`."""
+    return Path(str(video).rstrip("/")).stem or "camera"
 
 
 class _Labeller:
@@ -233,13 +237,6 @@ class _Labeller:
         )
 
 
-def _with_positions(
-    reader: VideoReader, fps: float, max_gap_seconds: float, resume: Position | None
-) -> Iterator[tuple[Sample | Gap, Position]]:
-    for item in reader.samples(fps=fps, max_gap_seconds=max_gap_seconds, resume=resume):
-        yield item, reader.position
-
-
 def _update(
     step: Step,
     reader: VideoReader,
@@ -289,4 +286,3 @@ def _assumptions(
     if broken is not None and broken.seconds is not None:
         assumptions["broken_after_seconds"] = broken.seconds
     return assumptions
-

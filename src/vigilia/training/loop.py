@@ -19,17 +19,24 @@ from torch import Tensor
 
 from vigilia.checkpoint import save_model
 from vigilia.errors import InputError, VigiliaError
-from vigilia.evaluation import balanced_accuracy, cohen_kappa
+from vigilia.evaluation.agreement import balanced_accuracy, cohen_kappa
 from vigilia.state import detach, reset
 from vigilia.stream import StreamClassifier, StreamState
 from vigilia.training.augment import apply_look, draw_look
 from vigilia.training.optimiser import learning_rate_at, make_optimiser
 from vigilia.training.options import TrainOptions
 from vigilia.training.recordings import Recording
-from vigilia.training.rows import Cursor, dealt, first_cursor, next_batch
+from vigilia.training.rows import Cursor, first_cursor, jump, next_batch, place_of
 from vigilia.training.saving import Progress, load_progress, save_progress
 
-__all__ = ["Figures", "TrainingUpdate", "class_weights", "evaluate_clips", "train_chunk", "train_model"]
+__all__ = [
+    "Figures",
+    "TrainingUpdate",
+    "class_weights",
+    "evaluate_clips",
+    "train_chunk",
+    "train_model",
+]
 
 
 @dataclass(frozen=True)
@@ -191,13 +198,12 @@ def train_chunk(
     device = weights.device
     torch.manual_seed(_seed_of(options.seed, update))  # DropPath
     random = np.random.default_rng([options.seed, 4, update])
-    forgets = torch.from_numpy(random.random(options.rows) >= options.carry_probability)
-    state = reset(state, forgets)
+    leaves = random.random(options.rows) >= options.carry_probability
+    cursor = jump(recordings, cursor, leaves & ~np.array(cursor.starts), seed=options.seed)
     loss = torch.zeros((), device=device)
     total_weight = torch.zeros((), device=device)
-    for number in range(options.chunk_clips):
-        first = update == 0 and number == 0
-        batch, cursor = next_batch(recordings, cursor, seed=options.seed, first=first)
+    for _ in range(options.chunk_clips):
+        batch, cursor = next_batch(recordings, cursor, seed=options.seed)
         state = reset(state, torch.from_numpy(batch.starts))
         frames = torch.from_numpy(batch.frames).to(device)
         clip = model.preprocessing.to_clip(frames)
@@ -234,9 +240,7 @@ def evaluate_clips(model: StreamClassifier, recordings: list[Recording]) -> Figu
         ):
             frames = torch.from_numpy(recording.frames[clip])[None].to(device)
             seconds = torch.tensor([end], dtype=torch.float64, device=device)
-            logits, state = model.step(
-                model.preprocessing.to_clip(frames), state, seconds=seconds
-            )
+            logits, state = model.step(model.preprocessing.to_clip(frames), state, seconds=seconds)
             if label >= 0:
                 confusion[label, int(logits.argmax())] += 1
     model.train(was_training)
@@ -267,4 +271,5 @@ def _seed_of(seed: int, update: int) -> int:
 
 
 def _playing(recordings: list[Recording], cursor: Cursor, options: TrainOptions) -> list[str]:
-    return sorted({recordings[dealt(play, len(recordings), options.seed)].name for play in cursor.plays})
+    places = (place_of(recordings, play, options.seed) for play in cursor.plays)
+    return sorted({recordings[index].name for index, _ in places})

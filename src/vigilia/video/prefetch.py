@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import queue
 import threading
-from collections.abc import Iterable, Iterator
+from collections.abc import Generator, Iterable
 from typing import TypeVar
 
 from vigilia.errors import OptionError
@@ -17,7 +17,7 @@ T = TypeVar("T")
 _JOIN_SECONDS = 5.0
 
 
-def prefetch(iterable: Iterable[T], *, size: int = 8) -> Iterator[T]:
+def prefetch(iterable: Iterable[T], *, size: int = 8) -> Generator[T, None, None]:
     """Yields the items of `iterable`, which one background thread produces.
 
     At most `size` items are produced and not yet consumed, so memory stays bounded however slow
@@ -33,7 +33,7 @@ def prefetch(iterable: Iterable[T], *, size: int = 8) -> Iterator[T]:
     return _prefetched(iterable, size)
 
 
-def _prefetched(iterable: Iterable[T], size: int) -> Iterator[T]:
+def _prefetched(iterable: Iterable[T], size: int) -> Generator[T, None, None]:
     slots = threading.Semaphore(size)
     stop = threading.Event()
     items: queue.SimpleQueue[tuple[str, T | BaseException | None]] = queue.SimpleQueue()

@@ -8,6 +8,7 @@ plus the nominal interval (a camera's: the clock on the wall).
 
 from __future__ import annotations
 
+import contextlib
 import threading
 import time
 from collections.abc import Iterator
@@ -199,7 +200,9 @@ class VideoReader:
         *,
         resume: Position | None = None,
     ) -> Iterator[Sample | Gap]:
-        """Samples by time, see `sampling.sample`; only frames that are shown are converted.
+        """Samples the frames that are left; only those that are shown are converted.
+
+        See `sampling.sample` for the rule.
 
         Args:
             fps: samples per second.
@@ -279,8 +282,9 @@ class VideoReader:
         shown = None
         if len(self.parts) == 1:
             frames = self._restart(seek_seconds=start_seconds - _SEEK_MARGIN_SECONDS)
-            shown = next(frames, None)
-            if shown is None or self._guessed_time or shown.seconds > start_seconds:
+            with contextlib.suppress(VideoError):  # a seek may land behind the last frame
+                shown = next(frames, None)
+            if shown is not None and (self._guessed_time or shown.seconds > start_seconds):
                 shown = None
         if shown is None:
             frames = self._restart()
@@ -313,31 +317,32 @@ class VideoReader:
             part = names.index(position.part)
         offset = position.part_offset_seconds
         near = position.frame_seconds - offset - _SEEK_MARGIN_SECONDS
-        for seek_seconds in (near, None):
-            with self._lock:
-                frame = self._match(position, self._restart(part, offset, seek_seconds))
-            if frame is not None:
-                return frame
+        with self._lock:
+            # A seek may land in damage, or beside the frame, in a file that reads well in order.
+            frame = None
+            with contextlib.suppress(VideoError):
+                frame = self._match(position, self._restart(part, offset, near), sought=True)
+            if frame is None:
+                frame = self._match(position, self._restart(part, offset), sought=False)
+        if frame is not None:
+            return frame
         raise VideoError(
             f"{self.name}: the video has changed since the run began: its frame at "
             f"{position.frame_seconds:.3f} s is not the one seen then, or it was read with other "
             "options (width, height, stream); start without resuming"
         )
 
-    def _match(self, position: Position, frames: Iterator[_LazyFrame]) -> _LazyFrame | None:
-        try:
-            for frame in frames:
-                # Times that are counted up from the landing place of a seek mean nothing.
-                if frame.seconds > position.frame_seconds or self._guessed_time:
-                    return None
-                if (
-                    frame.seconds == position.frame_seconds
-                    and checksum(frame.pixels) == position.checksum
-                ):
-                    self._frames, self._pending = frames, None
-                    return frame
-        except VideoError:
-            return None  # a seek may land in damage that lies elsewhere when read in order
+    def _match(
+        self, position: Position, frames: Iterator[_LazyFrame], *, sought: bool
+    ) -> _LazyFrame | None:
+        for frame in frames:
+            # Times that are counted up from the landing place of a seek mean nothing.
+            if frame.seconds > position.frame_seconds or (sought and self._guessed_time):
+                return None
+            same_time = frame.seconds == position.frame_seconds
+            if same_time and checksum(frame.pixels) == position.checksum:
+                self._frames, self._pending = frames, None
+                return frame
         return None
 
     def _restart(
@@ -345,6 +350,7 @@ class VideoReader:
     ) -> Iterator[_LazyFrame]:
         self._latest = -np.inf
         self._guessed_time = False
+        self.dropped_frames = 0
         return self._read(part, offset, seek_seconds)
 
     def _read(

@@ -1,0 +1,94 @@
+"""The command line: each command is one library function with its defaults.
+
+Exit codes: 0 done, 2 the input or the options cannot be used (one line says why), 130 interrupted.
+A traceback means a bug of ours.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+
+import typer
+
+from vigilia.cli.demo import demo
+from vigilia.cli.evaluate import evaluate
+from vigilia.cli.models import models
+from vigilia.cli.run import run
+from vigilia.cli.simulate import simulate
+from vigilia.cli.train import train
+from vigilia.errors import VigiliaError
+
+__all__ = ["app", "main"]
+
+app = typer.Typer(
+    name="vigilia",
+    help="Classifies video that never ends, second by second, with a memory that stays bounded.",
+    no_args_is_help=True,
+    rich_markup_mode="markdown",
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+COMMANDS = {
+    "run": run,
+    "train": train,
+    "evaluate": evaluate,
+    "models": models,
+    "simulate": simulate,
+    "demo": demo,
+}
+
+for name, command in COMMANDS.items():
+    app.command(name)(command)
+
+
+def _show_version(asked: bool) -> None:
+    if asked:
+        from vigilia import __version__
+
+        typer.echo(f"vigilia {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    version: bool = typer.Option(
+        False, "--version", callback=_show_version, is_eager=True, help="Print the version."
+    ),
+) -> None:
+    """Classifies video that never ends, second by second, with a memory that stays bounded."""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Runs a command and returns its exit code."""
+    try:
+        result = app(
+            args=None if arguments is None else list(arguments),
+            prog_name="vigilia",
+            standalone_mode=False,
+        )
+    except VigiliaError as error:
+        return _fail(str(error))
+    except KeyboardInterrupt:
+        typer.echo("interrupted; the same command goes on where it was", err=True)
+        return 130
+    except BrokenPipeError:
+        return 0
+    except Exception as error:
+        # Usage errors of the option parser, whichever package it comes from.
+        explain = getattr(error, "format_message", None)
+        if explain is None:
+            raise
+        return _fail(explain())
+    return result if isinstance(result, int) else 0
+
+
+def _fail(message: str) -> int:
+    typer.echo(f"error: {' '.join(message.split())}", err=True)
+    return 2
+
+
+def script() -> None:
+    """Entry point of the installed command."""
+    sys.exit(main())

@@ -1,0 +1,185 @@
+"""`vigilia run`: recordings in, timelines out."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from vigilia.cli.show import clock, errors, output, print_json, progress_bar
+
+__all__ = ["run"]
+
+
+def run(
+    videos: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="VIDEO...",
+            help="A file, a folder of recorder chunks, a pattern, a camera (/dev/video0) or an "
+            "address (rtsp://, http://).",
+        ),
+    ],
+    model: Annotated[
+        str,
+        typer.Option(
+            help="A model file, a bundled model (pen), or a backbone such as swin3d_t.",
+        ),
+    ] = "pen",
+    weights: Annotated[
+        str | None, typer.Option(help="With a backbone's name: kinetics400.")
+    ] = None,
+    out: Annotated[
+        Path | None,
+        typer.Option(help="Folder for the timeline. [default: ./VIDEO.vigilia]"),
+    ] = None,
+    device: Annotated[str, typer.Option(help="cpu, cuda, cuda:1, mps.")] = "cpu",
+    smooth_seconds: Annotated[
+        float, typer.Option(min=0, help="Time constant of the smoothing of probabilities.")
+    ] = 0.0,
+    hysteresis: Annotated[
+        float, typer.Option(min=0, max=1, help="Lead in probability that a change of state takes.")
+    ] = 0.0,
+    minimum_bout_seconds: Annotated[
+        float, typer.Option("--minimum-bout-seconds", "--min-bout", min=0, help="Shortest bout.")
+    ] = 0.0,
+    max_gap_seconds: Annotated[
+        float, typer.Option(min=0, help="A longer time without a frame counts as unobserved.")
+    ] = 2.0,
+    truth: Annotated[
+        Path | None,
+        typer.Option(help="Labels to draw above the result and to compare with (one VIDEO)."),
+    ] = None,
+    live: Annotated[bool, typer.Option("--live", help="Print each label as it comes.")] = False,
+    restart: Annotated[
+        bool, typer.Option("--restart", help="Forget an interrupted run instead of going on.")
+    ] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print a summary as JSON.")] = False,
+) -> int:
+    """Classify recordings, second by second.
+
+    Writes timeline.csv, .json, .vtt and .png. Killed and started again, it goes on where it was.
+
+    Examples:
+
+        vigilia run barn.mp4 --model sow.safetensors --min-bout 10
+
+        vigilia run street.mp4 --model swin3d_t --weights kinetics400 --live
+    """
+    from vigilia.errors import BrokenVideoError, OptionError
+    from vigilia.models import BUNDLED, resolve_model
+    from vigilia.running import RunUpdate, name_of
+    from vigilia.running import run as run_video
+
+    if truth is not None and len(videos) > 1:
+        raise OptionError("--truth goes with one VIDEO, got several")
+    classifier = resolve_model(model, weights=weights, device=device)
+    if model in BUNDLED:
+        errors.print(f"note: model '{model}' knows {BUNDLED[model]}; --model names another")
+    elif "nothing" in str(classifier.card.get("trained_on", "")):
+        errors.print(f"note: {model} without --weights has learned nothing; labels mean nothing")
+    failures: list[str] = []
+    for video in videos:
+        folder = out or Path(f"{name_of(video)}.vigilia")
+        if out is not None and len(videos) > 1:
+            folder = out / name_of(video)
+        began = time.monotonic()
+        with progress_bar("{task.fields[speed]}", "{task.fields[now]}") as bar:
+            task = bar.add_task(name_of(video), total=None, speed="", now="")
+
+            def show(update: RunUpdate) -> None:
+                done = update.seconds - update.start_seconds
+                fresh = update.steps - update.resumed_steps
+                share = done * fresh / max(1, update.steps)
+                speed = share / max(1e-6, time.monotonic() - began)  # noqa: B023
+                now = update.now
+                bar.update(
+                    task,  # noqa: B023
+                    completed=done,
+                    total=update.duration_seconds,
+                    speed=f"{clock(done)}  {speed:.0f}x real time",
+                    now=f"{now.label or 'unobserved'} {now.confidence:.2f}" if now else "",
+                )
+                if live:
+                    for segment in update.closed:
+                        output.print(
+                            f"{clock(segment.start_seconds)} - {clock(segment.end_seconds)}  "
+                            f"{segment.label or 'unobserved'}  {segment.confidence:.2f}"
+                        )
+
+            broken: BrokenVideoError | None = None
+            try:
+                timeline = run_video(
+                    video,
+                    model=classifier,
+                    out=folder,
+                    device=device,
+                    smooth_seconds=smooth_seconds,
+                    hysteresis=hysteresis,
+                    minimum_bout_seconds=minimum_bout_seconds,
+                    max_gap_seconds=max_gap_seconds,
+                    restart=restart,
+                    on_update=show,
+                )
+            except BrokenVideoError as error:
+                if error.timeline is None:
+                    raise
+                broken, timeline = error, error.timeline
+        if live and timeline.segments:
+            last = timeline.segments[-1]
+            output.print(
+                f"{clock(last.start_seconds)} - {clock(last.end_seconds)}  "
+                f"{last.label or 'unobserved'}  {last.confidence:.2f}"
+            )
+        seconds = time.monotonic() - began
+        _report(timeline, folder, seconds, as_json)
+        if truth is not None:
+            _compare(timeline, truth, folder)
+        if broken is not None:
+            failures.append(f"{broken} (everything before is in {folder})")
+    for failure in failures:
+        errors.print(f"error: {failure}", soft_wrap=True)
+    return 2 if failures else 0
+
+
+def _report(timeline, folder: Path, seconds: float, as_json: bool) -> None:  # type: ignore[no-untyped-def]
+    summary = timeline.summary()
+    if as_json:
+        print_json(
+            {
+                "source": timeline.source,
+                "folder": str(folder),
+                "seconds": timeline.duration_seconds,
+                "segments": len(timeline.segments),
+                "unobserved_seconds": summary.unobserved_seconds,
+                "classes": {
+                    one.label: {"seconds": one.seconds, "share": one.share, "bouts": one.bouts}
+                    for one in summary.classes
+                    if one.bouts
+                },
+            }
+        )
+        return
+    output.print(
+        f"{timeline.source}: {clock(timeline.duration_seconds)} in {seconds:.1f} s, "
+        f"{len(timeline.segments)} segments -> {folder}"
+    )
+    for one in sorted(summary.classes, key=lambda one: -one.seconds)[:8]:
+        if one.bouts:
+            output.print(
+                f"  {one.label:<20} {one.share:6.1%}  {one.bouts} bouts, "
+                f"mean {one.mean_bout_seconds:.1f} s"
+            )
+
+
+def _compare(timeline, truth: Path, folder: Path) -> None:  # type: ignore[no-untyped-def]
+    from vigilia.evaluation import agreement, format_agreement
+    from vigilia.timeline import check_labels, read_labels
+    from vigilia.timeline.plots import plot_timeline
+
+    labels = read_labels(truth, video=timeline.source)
+    check_labels(labels, classes=timeline.classes, duration_seconds=timeline.end_seconds)
+    plot_timeline(timeline, folder / "timeline.png", truth=labels)
+    output.print(format_agreement(agreement(timeline, labels)))

@@ -1,0 +1,55 @@
+"""What the commands print: times, progress bars, tables."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from typing import Any
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, ProgressColumn, TextColumn, TimeRemainingColumn
+from rich.table import Table
+
+__all__ = ["clock", "errors", "megabytes", "output", "print_json", "print_table", "progress_bar"]
+
+output = Console(highlight=False, soft_wrap=True)
+errors = Console(stderr=True, highlight=False)
+
+
+def clock(seconds: float) -> str:
+    """3725.4 -> 1:02:05."""
+    whole = int(max(0.0, seconds))
+    return f"{whole // 3600}:{whole // 60 % 60:02d}:{whole % 60:02d}"
+
+
+def megabytes(count: int) -> str:
+    """2_500_000 -> 2.5 MB."""
+    return f"{count / 1e6:.1f} MB"
+
+
+def progress_bar(*columns: ProgressColumn | str) -> Progress:
+    """A bar on standard error, so that standard output can be piped; it vanishes when done."""
+    return Progress(
+        TextColumn("{task.description}"),
+        BarColumn(),
+        *columns,
+        TextColumn("left"),
+        TimeRemainingColumn(),
+        console=errors,
+        transient=True,
+    )
+
+
+def print_table(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+    """A table: first column to the left, the others to the right."""
+    table = Table(title=title, title_justify="left", header_style="bold")
+    for index, column in enumerate(columns):
+        table.add_column(column, justify="left" if index == 0 else "right")
+    for row in rows:
+        table.add_row(*row)
+    output.print(table)
+
+
+def print_json(value: Any) -> None:
+    """The same for programs."""
+    output.print_json(json.dumps(value))

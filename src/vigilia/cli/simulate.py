@@ -1,0 +1,31 @@
+"""`vigilia simulate`: a drawn animal in a pen, with labels, to try things on."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from vigilia.cli.show import output
+
+__all__ = ["simulate"]
+
+
+def simulate(
+    video: Annotated[Path, typer.Argument(metavar="VIDEO.mp4", help="The video to write.")],
+    minutes: Annotated[float, typer.Option(min=0.1, help="Length.")] = 30.0,
+    seed: Annotated[int, typer.Option(help="The same seed gives the same recording.")] = 0,
+) -> None:
+    """Draw a sleeping animal seen from above, with its labels beside it.
+
+    It is a simulation: its sleep states follow real mice's dwell times, its looks are invented.
+
+    Example:
+
+        vigilia simulate pen.mp4 --minutes 30 --seed 7
+    """
+    from vigilia.simulate import simulate_recording
+
+    labels = simulate_recording(video, seconds=60 * minutes, seed=seed)
+    output.print(f"{video}, {labels}: {minutes:g} minutes of a simulated pen")

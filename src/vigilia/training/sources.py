@@ -1,0 +1,90 @@
+"""What the user names for training: which videos there are, and which labels belong to which."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from vigilia.errors import LabelError, OptionError, VideoError
+from vigilia.timeline import Labels, labels_of_video, read_label_table, read_labels
+from vigilia.video import find_videos
+
+__all__ = ["Annotated", "read_annotated", "split_validation"]
+
+
+@dataclass(frozen=True)
+class Annotated:
+    """A recording and what people scored in it."""
+
+    video: Path
+    labels: Labels
+
+
+def read_annotated(
+    videos: Sequence[str | Path],
+    labels: str | Path,
+    *,
+    label_column: str | None = None,
+    label_fps: float | None = None,
+) -> list[Annotated]:
+    """Pairs videos with their labels.
+
+    Args:
+        videos: files, folders of recordings, or patterns.
+        labels: one table with a column that names the video; one table without it, for a single
+            video; or a folder that holds STEM.csv for each video.
+        label_column: the column of the label, where several could be meant.
+        label_fps: frames a second, where the table counts frames.
+
+    Raises:
+        VideoError: nothing is found.
+        LabelError: a video has no labels, or a table cannot be used.
+    """
+    paths = list(dict.fromkeys(path for video in videos for path in find_videos(video)))
+    if not paths:
+        raise VideoError(f"{videos[0]}: no video found")
+    labels = Path(labels)
+    if labels.is_dir():
+        pairs = []
+        for path in paths:
+            table = labels / f"{path.stem}.csv"
+            if not table.exists():
+                raise LabelError(f"{path.name} has no labels: {table} does not exist")
+            pairs.append(
+                Annotated(
+                    path,
+                    read_labels(table, video=path.name, fps=label_fps, label_column=label_column),
+                )
+            )
+        return pairs
+    if len(paths) == 1:
+        read = read_labels(labels, video=paths[0].name, fps=label_fps, label_column=label_column)
+        return [Annotated(paths[0], read)]
+    by_name = read_label_table(labels, fps=label_fps, label_column=label_column)
+    return [Annotated(path, labels_of_video(by_name, path)) for path in paths]
+
+
+def split_validation(
+    annotated: Sequence[Annotated], names: Sequence[str]
+) -> tuple[list[Annotated], list[Annotated]]:
+    """Keeps the named recordings apart; a recording is never in both halves.
+
+    Args:
+        annotated: all of them.
+        names: file names or stems.
+
+    Raises:
+        OptionError: a name fits no recording, or nothing is left to learn from.
+    """
+    apart = []
+    for name in names:
+        found = [one for one in annotated if name in (one.video.name, one.video.stem)]
+        if not found:
+            known = ", ".join(one.video.name for one in annotated[:6])
+            raise OptionError(f"no recording named {name!r} to keep apart; there are {known}")
+        apart += found
+    rest = [one for one in annotated if one not in apart]
+    if not rest:
+        raise OptionError("every recording is kept apart; none is left to learn from")
+    return rest, apart
