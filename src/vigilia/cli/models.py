@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from vigilia.cli.show import megabytes, output, print_json, print_table
+from vigilia.cli.show import output, print_json, print_table
 
 __all__ = ["models"]
 
@@ -41,17 +41,17 @@ def models(
         print_json([{"size": pixels, **dataclasses.asdict(facts)} for pixels, facts in rows])
         return
     print_table(
-        "Models for 32-frame clips and 400 classes; a stream's state as float32 and bfloat16",
+        "Models with 400 classes",
         [
-            "backbone",
+            "model",
             "memory",
-            "frame",
-            "parameters",
-            "GFLOP a step",
-            "state",
-            "state, bf16",
-            "sees",
-            "recent tier reaches",
+            "size",
+            "weights",
+            "GFLOP",
+            "state MB",
+            "bf16",
+            "frames",
+            "reach",
         ],
         [
             [
@@ -60,13 +60,17 @@ def models(
                 f"{pixels}",
                 f"{facts.parameters / 1e6:.1f} M",
                 f"{facts.gflop_per_step:.1f}",
-                megabytes(facts.state_bytes),
-                megabytes(facts.state_bytes_bfloat16),
-                f"{facts.receptive_frames} frames",
+                f"{facts.state_bytes / 1e6:.1f}",
+                f"{facts.state_bytes_bfloat16 / 1e6:.1f}",
+                f"{facts.receptive_frames}",
                 f"{facts.memory_seconds:.0f} s" if facts.memory_seconds else "-",
             ]
             for pixels, facts in rows
         ],
     )
-    output.print("A step is one clip; at 4 frames a second and stride 8 there is one every 2 s.")
+    output.print(
+        "weights: parameters; GFLOP: a step (one clip, every 2 s at 4 frames a second and stride 8)"
+        "; state: what a stream remembers, float32 and bfloat16; frames: receptive field without "
+        "memory; reach: of the recent tier, the feedback tier of fam has no horizon"
+    )
     output.print("Bundled, ready to run: " + "; ".join(f"{k} ({v})" for k, v in BUNDLED.items()))

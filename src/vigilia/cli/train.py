@@ -69,6 +69,12 @@ def train(
     learning_rate: Annotated[float, typer.Option(help="AdamW's, at its peak.")] = 3e-4,
     drop_path: Annotated[float, typer.Option(min=0, max=1, help="Stochastic depth.")] = 0.0,
     mirror: Annotated[bool, typer.Option(help="Mirror recordings at random.")] = True,
+    turn_degrees: Annotated[
+        float,
+        typer.Option(min=0, max=180, help="Turn pictures at random; 180 for views from above."),
+    ] = 0.0,
+    zoom: Annotated[float, typer.Option(min=0, max=1, help="Zoom and shift at random.")] = 0.0,
+    brightness: Annotated[float, typer.Option(min=0, max=1, help="Change light at random.")] = 0.1,
     seed: Annotated[int, typer.Option(help="Of everything random.")] = 0,
     device: Annotated[str, typer.Option(help="cpu, cuda, cuda:1, mps.")] = "cpu",
     cache: Annotated[
@@ -103,6 +109,9 @@ def train(
         carry_probability=carry_probability,
         learning_rate=learning_rate,
         mirror=mirror,
+        turn_degrees=turn_degrees,
+        zoom=zoom,
+        brightness=brightness,
         seed=seed,
     )
     memory_options = {

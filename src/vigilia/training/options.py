@@ -28,8 +28,10 @@ class TrainOptions:
         clip_norm: the gradient is scaled down to this norm.
         label_smoothing: share of the target spread over all classes.
         balance: 0 counts every clip the same, 1 every class the same, between them a compromise.
-        mirror: flip a recording left to right with probability one half, from start to end.
-        brightness: greatest relative change of brightness and contrast, from start to end.
+        mirror: flip a stretch left to right with probability one half.
+        turn_degrees: greatest turn of the picture; 180 suits a camera that looks straight down.
+        zoom: greatest relative change of size, and greatest shift as a share of half the picture.
+        brightness: greatest relative change of brightness and contrast.
         seed: of everything random.
     """
 
@@ -44,6 +46,8 @@ class TrainOptions:
     label_smoothing: float = 0.0
     balance: float = 0.5
     mirror: bool = True
+    turn_degrees: float = 0.0
+    zoom: float = 0.0
     brightness: float = 0.1
     seed: int = 0
 
@@ -51,9 +55,14 @@ class TrainOptions:
         for name in ("epochs", "rows", "chunk_clips"):
             if getattr(self, name) < 1:
                 raise OptionError(f"{name} must be at least 1, got {getattr(self, name)}")
-        for name in ("carry_probability", "warmup", "label_smoothing", "balance", "brightness"):
+        for name in ("carry_probability", "warmup", "label_smoothing", "balance"):
             if not 0 <= getattr(self, name) <= 1:
                 raise OptionError(f"{name} must lie in 0..1, got {getattr(self, name)}")
+        for name in ("zoom", "brightness"):
+            if not 0 <= getattr(self, name) < 1:
+                raise OptionError(f"{name} must lie in 0..1, below 1, got {getattr(self, name)}")
+        if not 0 <= self.turn_degrees <= 180:
+            raise OptionError(f"turn_degrees must lie in 0..180, got {self.turn_degrees}")
         for name in ("learning_rate", "clip_norm"):
             if not getattr(self, name) > 0:
                 raise OptionError(f"{name} must be positive, got {getattr(self, name)}")

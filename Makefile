@@ -1,0 +1,45 @@
+# Two commands matter: `make demo` and `make test`. Each makes the environment it needs.
+
+PYTHON ?= python3
+VENV ?= .venv
+BIN = $(VENV)/bin
+
+.PHONY: demo test lint types check format clean help weights
+
+help:
+	@echo "make demo    set everything up and classify half an hour of simulated video"
+	@echo "make test    set everything up and run the tests"
+	@echo "make check   lint, types and tests: what CI runs"
+	@echo "make weights train the demo's models again (about an hour on two cores)"
+
+$(VENV)/.ready: pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
+	  || { echo "Vigilia needs Python 3.11 or newer: make PYTHON=python3.12 ..."; exit 2; }
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[dev]'
+	@touch $@
+
+demo: $(VENV)/.ready
+	$(BIN)/vigilia demo --out demo-output
+
+test: $(VENV)/.ready
+	$(BIN)/pytest
+
+lint: $(VENV)/.ready
+	$(BIN)/ruff check src tests scripts benchmarks examples
+	$(BIN)/ruff format --check src tests scripts benchmarks examples
+
+types: $(VENV)/.ready
+	$(BIN)/mypy
+
+format: $(VENV)/.ready
+	$(BIN)/ruff format src tests scripts benchmarks examples
+	$(BIN)/ruff check --fix src tests scripts benchmarks examples
+
+check: lint types test
+
+weights: $(VENV)/.ready
+	$(BIN)/python scripts/train_pen.py
+
+clean:
+	rm -rf $(VENV) demo-output build dist *.egg-info
