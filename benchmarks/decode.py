@@ -81,7 +81,9 @@ def with_opencv(path: Path, threads: int) -> int:
     return kept
 
 
-def measure(readers: dict[str, Callable[[Path, int], int]], path: Path, rounds: int, threads: int):
+def measure(
+    readers: dict[str, Callable[[Path, int], int]], path: Path, rounds: int, threads: int
+) -> dict[str, tuple[int, float, float]]:
     """-> name: (samples, best wall seconds, best processor seconds)."""
     best = {name: (0, float("inf"), float("inf")) for name in readers}
     for _ in range(rounds):

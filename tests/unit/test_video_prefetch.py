@@ -70,7 +70,8 @@ def test_a_consumer_that_stops_ends_the_thread_and_closes_the_generator() -> Non
         finally:
             closed.set()
 
-    items = prefetch(produce(), size=3)
+    source = produce()  # held here, so that nobody but prefetch closes it
+    items = prefetch(source, size=3)
     assert next(items) == 0
     items.close()
     assert closed.is_set()

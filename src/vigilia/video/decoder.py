@@ -130,6 +130,7 @@ class Decoder:
         self._threads = threads
         self._eco = eco
         self._seek_target: float | None = None
+        self._packets = 0
         self._open(threads)
 
     def _open(self, threads: int) -> None:
@@ -227,9 +228,12 @@ class Decoder:
         """
         reason = None
         delivered = 0
+        last_pts = None
+        self._packets = 0
         try:
             for picture in self._decode():
                 delivered += 1
+                last_pts = picture.pts
                 yield picture
         except av.FFmpegError as error:
             reason = error.strerror or type(error).__name__
@@ -237,6 +241,8 @@ class Decoder:
             # Threads drop the pictures that were under way when the error came; how many is
             # chance. A single thread delivers them all, so the rest is decoded with one.
             reason = yield from self._decode_alone(skip=delivered)
+        elif not self.live and self._threads != 1 and delivered < self._packets:
+            reason = self._error_after(last_pts)
         if reason is None and self._is_cut_off():
             reason = "the file ends before its last frames"
         if reason is not None:
@@ -255,8 +261,29 @@ class Decoder:
             return error.strerror or type(error).__name__
         return None
 
+    def _error_after(self, pts: int | None) -> str | None:
+        """What a single thread says after the last picture.
+
+        With many threads FFmpeg keeps quiet about damage in the last packets, which all threads
+        hold when the file ends. The pictures are the same, only the error is missing.
+        """
+        if pts is None:
+            return None
+        self.container.close()
+        self._open(threads=1)
+        found = False
+        try:
+            self.container.seek(pts, backward=True, stream=self.stream)
+            for picture in self._decode():
+                found |= picture.pts == pts
+        except (av.FFmpegError, OSError) as error:
+            # An error before that picture comes from where the seek landed.
+            return (error.strerror or type(error).__name__) if found else None
+        return None
+
     def _decode(self) -> Iterator[av.VideoFrame]:
         for packet in self.container.demux(self.stream):
+            self._packets += packet.size > 0
             try:
                 pictures = packet.decode()
             except av.error.InvalidDataError:
