@@ -67,7 +67,14 @@ def load_model(path: str | Path, *, device: torch.device | str = "cpu") -> Strea
             another architecture.
     """
     weights, header = read_tensors(path)
-    model = build_model(_spec(Path(path), header))
+    spec = _spec(Path(path), header)
+    try:
+        model = build_model(spec)
+    except (OptionError, TypeError) as error:
+        raise CheckpointError(
+            f"{path}: names a model that cannot be built here ({error}); "
+            "was it made by a newer Vigilia?"
+        ) from error
     try:
         model.load_state_dict({name: tensor.float() for name, tensor in weights.items()})
     except RuntimeError as error:
@@ -91,10 +98,13 @@ def _spec(path: Path, header: Mapping[str, str]) -> ModelSpec:
         pre["mean"], pre["std"] = tuple(pre["mean"]), tuple(pre["std"])
         fields["preprocessing"] = Preprocessing(**pre)
         fields["classes"] = tuple(fields["classes"])
+        # JSON has no tuples: an option such as stages=(3, 4) comes back as a list.
+        fields["memory_options"] = {
+            name: tuple(value) if isinstance(value, list) else value
+            for name, value in fields["memory_options"].items()
+        }
         return ModelSpec(**fields)
-    except OptionError:
-        raise
-    except (KeyError, TypeError, ValueError) as error:
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise CheckpointError(
             f"{path}: its description cannot be read ({error}); was it made by a newer Vigilia?"
         ) from error
@@ -132,11 +142,12 @@ def _header(path: Path) -> dict[str, str]:
         raise CheckpointError(f"{path}: is a folder; name the .safetensors file in it")
     try:
         with path.open("rb") as raw:
-            start = raw.read(2)
+            start = raw.read(9)
     except OSError as error:
         raise CheckpointError(f"{path}: cannot be read: {error.strerror}") from error
-    # A zip archive (torch.save) or a bare pickle: loading either can run code.
-    if start == b"PK" or start[:1] == b"\x80":
+    # A zip archive (torch.save) or a bare pickle: loading either can run code. A safetensors file
+    # begins with the length of its header, which may look like either, and goes on with a brace.
+    if start.startswith((b"PK", b"\x80")) and start[8:] != b"{":
         raise CheckpointError(
             f"{path}: a pickled checkpoint can run code and is refused; "
             "convert it to safetensors where you trust it"
