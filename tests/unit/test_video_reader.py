@@ -499,6 +499,24 @@ def test_damage_half_way_delivers_the_same_frames_with_any_number_of_threads(
         assert read_until_it_breaks(path, threads=threads)[0] == seconds
 
 
+def test_a_decoder_that_swallows_the_rest_of_a_file_is_noticed(tmp_path: Path) -> None:
+    path = write_video(
+        tmp_path / "a.mp4",
+        random_pictures(40, 64, 64),
+        codec="libx265",
+        options={"x265-params": "log-level=none"},
+    )
+    with av.open(str(path)) as container:
+        damaged = list(container.demux())[20]
+    content = bytearray(path.read_bytes())
+    content[damaged.pos + 8 : damaged.pos + damaged.size] = b"\xff" * (damaged.size - 8)
+    path.write_bytes(content)
+    for threads in (1, 4):
+        seconds, error = read_until_it_breaks(path, threads=threads)
+        assert len(seconds) == 20
+        assert error.seconds == seconds[-1]
+
+
 def test_nothing_of_ffmpeg_is_printed(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     read_until_it_breaks(damaged_video(tmp_path))
     assert capfd.readouterr() == ("", "")

@@ -8,7 +8,7 @@ as a matter of course: its damaged packets are counted and passed over.
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Generator, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -24,6 +24,9 @@ READ_TIMEOUT_SECONDS = 10.0
 
 # FFmpeg's own preference for the default stream, in pixels.
 _DEFAULT_STREAM_BONUS = 5_000_000
+
+# Beyond this, packets without a picture at the end of a file are a loss, not a decoder's delay.
+_UNDECODED_SECONDS = 1.0
 
 # MP4 keeps its description at the beginning or the end.
 _HEADER_BYTES = 1 << 20
@@ -129,8 +132,8 @@ class Decoder:
         self._stream_choice = stream
         self._threads = threads
         self._eco = eco
-        self._seek_target: float | None = None
         self._packets = 0
+        self._last_packet_pts: int | None = None
         self._open(threads)
 
     def _open(self, threads: int) -> None:
@@ -208,17 +211,13 @@ class Decoder:
     def seek(self, seconds: float) -> bool:
         """Goes to a key frame at or before `seconds`; False if the container cannot."""
         try:
-            self._seek(seconds)
-        except (av.FFmpegError, OSError, ValueError, OverflowError):
+            base = self.stream.time_base
+            if not base:
+                return False
+            self.container.seek(int(seconds / base), backward=True, stream=self.stream)
+        except (av.FFmpegError, OSError, OverflowError):
             return False
-        self._seek_target = seconds
         return True
-
-    def _seek(self, seconds: float) -> None:
-        base = self.stream.time_base
-        if base is None:
-            raise ValueError("no time base")
-        self.container.seek(int(seconds / base), backward=True, stream=self.stream)
 
     def pictures(self) -> Iterator[av.VideoFrame]:
         """Decodes from where it stands.
@@ -229,7 +228,6 @@ class Decoder:
         reason = None
         delivered = 0
         last_pts = None
-        self._packets = 0
         try:
             for picture in self._decode():
                 delivered += 1
@@ -237,29 +235,14 @@ class Decoder:
                 yield picture
         except av.FFmpegError as error:
             reason = error.strerror or type(error).__name__
-        if reason is not None and not self.live and self._threads != 1:
-            # Threads drop the pictures that were under way when the error came; how many is
-            # chance. A single thread delivers them all, so the rest is decoded with one.
-            reason = yield from self._decode_alone(skip=delivered)
-        elif not self.live and self._threads != 1 and delivered < self._packets:
+        if reason is None and not self.live and self._threads != 1 and delivered < self._packets:
             reason = self._error_after(last_pts)
+        if reason is None and not self.live:
+            reason = self._undecoded_end(last_pts)
         if reason is None and self._is_cut_off():
             reason = "the file ends before its last frames"
         if reason is not None:
             raise DecodingStopped(reason)
-
-    def _decode_alone(self, skip: int) -> Generator[av.VideoFrame, None, str | None]:
-        self.container.close()
-        self._open(threads=1)
-        try:
-            if self._seek_target is not None:
-                self._seek(self._seek_target)
-            for number, picture in enumerate(self._decode()):
-                if number >= skip:
-                    yield picture
-        except av.FFmpegError as error:
-            return error.strerror or type(error).__name__
-        return None
 
     def _error_after(self, pts: int | None) -> str | None:
         """What a single thread says after the last picture.
@@ -281,9 +264,22 @@ class Decoder:
             return (error.strerror or type(error).__name__) if found else None
         return None
 
+    def _undecoded_end(self, pts: int | None) -> str | None:
+        """Whether a decoder (HEVC's does) silently swallowed the rest of a damaged file."""
+        base = self.stream.time_base
+        if pts is None or self._last_packet_pts is None or not base:
+            return None
+        missing = float((self._last_packet_pts - pts) * base)
+        if missing <= _UNDECODED_SECONDS:
+            return None
+        return f"nothing of the last {missing:.1f} s can be decoded"
+
     def _decode(self) -> Iterator[av.VideoFrame]:
         for packet in self.container.demux(self.stream):
-            self._packets += packet.size > 0
+            if packet.size and not packet.is_discard:
+                self._packets += 1
+                if packet.pts is not None:
+                    self._last_packet_pts = max(packet.pts, self._last_packet_pts or packet.pts)
             try:
                 pictures = packet.decode()
             except av.error.InvalidDataError:
