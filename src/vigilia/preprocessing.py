@@ -1,7 +1,7 @@
 """From decoded pixels to what a model takes: the one file that permutes layouts.
 
-Everything here is recorded in the checkpoint. Resizing is done by the reader (area averaging, the
-whole view squeezed to the model's size), since resized pixels differ from library to library by up
+Everything here is recorded in the checkpoint. Resizing is done by the reader (bilinear, the whole
+view squeezed to the model's size), since resized pixels differ from library to library by up
 to ten grey levels while decoded ones agree to the bit.
 
 Letters: B streams, C channels, T frames, H W pixels.
@@ -61,7 +61,7 @@ class Preprocessing:
 
     def to_clip(self, frames: Tensor, dtype: torch.dtype = torch.float32) -> Tensor:
         """frames: (B, T, H, W, 3) uint8 -> (B, 3, T, H, W), scaled to 0..1 and normalised."""
-        mean = torch.tensor(self.mean, device=frames.device)
-        std = torch.tensor(self.std, device=frames.device)
-        scaled = (frames.to(torch.float32) / 255 - mean) / std
-        return scaled.permute(0, 4, 1, 2, 3).contiguous().to(dtype)
+        moved = frames.permute(0, 4, 1, 2, 3).contiguous()  # as bytes: a quarter of the traffic
+        std = torch.tensor(self.std, device=frames.device).view(1, 3, 1, 1, 1)
+        mean = torch.tensor(self.mean, device=frames.device).view(1, 3, 1, 1, 1)
+        return moved.to(torch.float32).mul_(1 / (255 * std)).sub_(mean / std).to(dtype)

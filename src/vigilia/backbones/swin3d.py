@@ -328,8 +328,12 @@ def swin3d_b(*, drop_path: float = 0.1, checkpoint_activations: bool = False) ->
 
 
 def swin3d_nano(*, drop_path: float = 0.0, checkpoint_activations: bool = False) -> Swin3D:
-    """0.83 M parameters, ours: for small pictures (about 64 x 64) and machines without a GPU."""
-    return Swin3D(
+    """0.8 M parameters, ours: for small pictures (about 64 x 64) and machines without a GPU.
+
+    It is trained from scratch on little data, so half of its first filters start as differences
+    between the two frames of a patch: what moves stands out from the texture from the first update.
+    """
+    model = Swin3D(
         # Patches of 8 pixels: a quarter of the tokens, and four times as fast, as patches of 4.
         patch_size=(2, 8, 8),
         embed_dim=24,
@@ -339,6 +343,12 @@ def swin3d_nano(*, drop_path: float = 0.0, checkpoint_activations: bool = False)
         drop_path=drop_path,
         checkpoint_activations=checkpoint_activations,
     )
+    filters = model.patch_embed.proj.weight  # (D, C, 2, 8, 8)
+    with torch.no_grad():
+        moving = filters[::2, :, 1].clone()
+        # Frames a quarter of a second apart differ by far less than their pixels among themselves.
+        filters[::2, :, 0], filters[::2, :, 1] = -4 * moving, 4 * moving
+    return model
 
 
 def from_torchvision(state_dict: Mapping[str, Tensor]) -> dict[str, Tensor]:

@@ -69,10 +69,9 @@ def train(
     learning_rate: Annotated[float, typer.Option(help="AdamW's, at its peak.")] = 3e-4,
     drop_path: Annotated[float, typer.Option(min=0, max=1, help="Stochastic depth.")] = 0.0,
     mirror: Annotated[bool, typer.Option(help="Mirror recordings at random.")] = True,
-    turn_degrees: Annotated[
-        float,
-        typer.Option(min=0, max=180, help="Turn pictures at random; 180 for views from above."),
-    ] = 0.0,
+    quarter_turns: Annotated[
+        bool, typer.Option("--quarter-turns", help="Turn at random: for views from above.")
+    ] = False,
     zoom: Annotated[float, typer.Option(min=0, max=1, help="Zoom and shift at random.")] = 0.0,
     brightness: Annotated[float, typer.Option(min=0, max=1, help="Change light at random.")] = 0.1,
     seed: Annotated[int, typer.Option(help="Of everything random.")] = 0,
@@ -109,7 +108,7 @@ def train(
         carry_probability=carry_probability,
         learning_rate=learning_rate,
         mirror=mirror,
-        turn_degrees=turn_degrees,
+        quarter_turns=quarter_turns,
         zoom=zoom,
         brightness=brightness,
         seed=seed,

@@ -64,7 +64,7 @@ def run(
     minimum_bout_seconds: float = 0.0,
     max_gap_seconds: float = 2.0,
     restart: bool = False,
-    save_every_seconds: float = 20.0,
+    save_every_seconds: float = 5.0,
     on_update: Callable[[RunUpdate], None] | None = None,
 ) -> Timeline:
     """Classifies a recording second by second with bounded memory.
@@ -279,7 +279,7 @@ def _assumptions(
         "sampling_fps": preprocessing.fps,
         "clip_frames": preprocessing.clip_frames,
         "stride_frames": preprocessing.stride_frames,
-        "frame_size": f"{preprocessing.width}x{preprocessing.height}, the whole view, area resize",
+        "frame_size": f"{preprocessing.width}x{preprocessing.height}, the whole view, bilinear",
         "max_gap_seconds": max_gap_seconds,
         **dataclasses.asdict(options),
     }

@@ -7,7 +7,6 @@ Letters: B rows, C channels, T frames, H W pixels.
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -25,12 +24,16 @@ class Look:
     """How each row is changed.
 
     Attributes:
+        mirrored: (B,) left and right change places.
+        quarter_turns: (B,) 0 to 3.
         moves: (B, 2, 3) affine map from places in the new picture to places in the old, both in
-            -1..1; None if nothing moves.
+            -1..1; None if nothing is zoomed or shifted.
         gain: (B,) factor on normalised pixels.
         offset: (B,) added to them.
     """
 
+    mirrored: tuple[bool, ...]
+    quarter_turns: tuple[int, ...]
     moves: Tensor | None
     gain: Tensor
     offset: Tensor
@@ -38,20 +41,20 @@ class Look:
 
 def draw_look(options: TrainOptions, plays: tuple[int, ...]) -> Look:
     """The look of each row: a function of the seed and of the stretch that it plays."""
-    moves, gain, offset = [], [], []
+    mirrored, turns, moves, gain, offset = [], [], [], [], []
     for play in plays:
         random = np.random.default_rng([options.seed, 3, play])
-        mirrored = -1.0 if random.random() < 0.5 and options.mirror else 1.0
-        angle = math.radians(options.turn_degrees) * random.uniform(-1, 1)
-        zoom = 1 + options.zoom * random.uniform(-1, 1)
-        shift = options.zoom * random.uniform(-1, 1, 2)
-        cosine, sine = zoom * math.cos(angle), zoom * math.sin(angle)
-        moves.append([[cosine * mirrored, -sine, shift[0]], [sine * mirrored, cosine, shift[1]]])
+        mirrored.append(bool(random.random() < 0.5) and options.mirror)
+        turns.append(int(random.integers(4)) if options.quarter_turns else 0)
+        size = 1 + options.zoom * random.uniform(-1, 1)
+        right, down = options.zoom * random.uniform(-1, 1, 2)
+        moves.append([[size, 0.0, right], [0.0, size, down]])
         gain.append(1 + options.brightness * random.uniform(-1, 1))
         offset.append(options.brightness * random.uniform(-1, 1))
-    still = not (options.mirror or options.turn_degrees or options.zoom)
     return Look(
-        moves=None if still else torch.tensor(moves, dtype=torch.float32),
+        mirrored=tuple(mirrored),
+        quarter_turns=tuple(turns),
+        moves=torch.tensor(moves, dtype=torch.float32) if options.zoom else None,
         gain=torch.tensor(gain, dtype=torch.float32),
         offset=torch.tensor(offset, dtype=torch.float32),
     )
@@ -60,16 +63,20 @@ def draw_look(options: TrainOptions, plays: tuple[int, ...]) -> Look:
 def apply_look(clip: Tensor, look: Look) -> Tensor:
     """clip: (B, C, T, H, W), normalised -> the same shape.
 
-    What comes into view from outside the picture repeats its edge.
+    Quarter turns need H = W. What a shift brings in from outside the picture repeats its edge.
     """
+    rows = []
+    for row, mirrored, turns in zip(clip, look.mirrored, look.quarter_turns, strict=True):
+        turned = torch.rot90(row, turns, dims=(-2, -1)) if turns else row
+        rows.append(turned.flip(-1) if mirrored else turned)
+    clip = torch.stack(rows)
     if look.moves is not None:
         batch, channels, frames, height, width = clip.shape
-        moves = look.moves.to(clip)
-        grid = F.affine_grid(moves, [batch, 1, height, width], align_corners=False)
+        grid = F.affine_grid(look.moves.to(clip), [batch, 1, height, width], align_corners=False)
         pictures = clip.flatten(1, 2)  # (B, C * T, H, W): one grid for all frames of a row
         moved = F.grid_sample(
             pictures, grid, mode="bilinear", padding_mode="border", align_corners=False
         )
         clip = moved.view(batch, channels, frames, height, width)
     column = (-1, 1, 1, 1, 1)
-    return clip * look.gain.to(clip).view(column) + look.offset.to(clip).view(column)
+    return torch.addcmul(look.offset.to(clip).view(column), clip, look.gain.to(clip).view(column))

@@ -29,7 +29,8 @@ class TrainOptions:
         label_smoothing: share of the target spread over all classes.
         balance: 0 counts every clip the same, 1 every class the same, between them a compromise.
         mirror: flip a stretch left to right with probability one half.
-        turn_degrees: greatest turn of the picture; 180 suits a camera that looks straight down.
+        quarter_turns: turn a stretch by 0, 90, 180 or 270 degrees: suits a camera that looks
+            straight down on a square picture.
         zoom: greatest relative change of size, and greatest shift as a share of half the picture.
         brightness: greatest relative change of brightness and contrast.
         seed: of everything random.
@@ -46,7 +47,7 @@ class TrainOptions:
     label_smoothing: float = 0.0
     balance: float = 0.5
     mirror: bool = True
-    turn_degrees: float = 0.0
+    quarter_turns: bool = False
     zoom: float = 0.0
     brightness: float = 0.1
     seed: int = 0
@@ -61,8 +62,6 @@ class TrainOptions:
         for name in ("zoom", "brightness"):
             if not 0 <= getattr(self, name) < 1:
                 raise OptionError(f"{name} must lie in 0..1, below 1, got {getattr(self, name)}")
-        if not 0 <= self.turn_degrees <= 180:
-            raise OptionError(f"turn_degrees must lie in 0..180, got {self.turn_degrees}")
         for name in ("learning_rate", "clip_norm"):
             if not getattr(self, name) > 0:
                 raise OptionError(f"{name} must be positive, got {getattr(self, name)}")
