@@ -18,7 +18,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from vigilia.checkpoint import save_model
-from vigilia.errors import InputError, VigiliaError
+from vigilia.errors import InputError, OptionError, VigiliaError
 from vigilia.evaluation.agreement import balanced_accuracy, cohen_kappa
 from vigilia.state import detach, reset
 from vigilia.stream import StreamClassifier, StreamState
@@ -105,10 +105,14 @@ def train_model(
 
     Raises:
         InputError: nothing is labelled.
+        OptionError: quarter turns of pictures that are not square.
         CheckpointError: an interrupted run lies at `OUT.training`, but with other arguments.
         OutputError: the model cannot be written.
-        VigiliaError: the loss is not a number.
+        VigiliaError: the loss or its gradient is not a number.
     """
+    height, width = model.preprocessing.height, model.preprocessing.width
+    if options.quarter_turns and height != width:
+        raise OptionError(f"quarter_turns needs square pictures, got {height} by {width}")
     device = model.head.weight.device
     weights = class_weights(recordings, len(model.classes), options.balance).to(device)
     optimiser = make_optimiser(model, options)
@@ -136,13 +140,15 @@ def train_model(
         loss, state, cursor = train_chunk(
             model, recordings, progress.state, progress.cursor, options, update, weights
         )
-        if not np.isfinite(loss):
+        norm = float(torch.nn.utils.clip_grad_norm_(model.parameters(), options.clip_norm))
+        if not (np.isfinite(loss) and np.isfinite(norm)):
+            what = "gradient" if np.isfinite(loss) else "loss"
             raise VigiliaError(
-                f"the loss is {loss} at update {update} (recordings "
-                f"{', '.join(_playing(recordings, progress.cursor, options))}); "
-                f"lower the learning rate; the last good state is kept in {saved_run}"
+                f"the {what} is {norm if np.isfinite(loss) else loss} at update {update} "
+                f"(recordings {', '.join(_playing(recordings, progress.cursor, options))}); "
+                "lower the learning rate and start anew"
+                + (" with --restart" if saved_run.exists() else "")
             )
-        torch.nn.utils.clip_grad_norm_(model.parameters(), options.clip_norm)
         optimiser.step()
         optimiser.zero_grad(set_to_none=True)
         losses = (*progress.losses, loss)
