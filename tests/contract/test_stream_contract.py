@@ -245,14 +245,13 @@ def test_a_reset_row_equals_a_fresh_one_bit_for_bit(preset: str) -> None:
 @pytest.mark.parametrize("preset", REMEMBER)
 def test_foreign_memory_matters_before_a_reset_and_not_at_all_after(preset: str) -> None:
     model = build(preset)
-    following = clips(2, 6, seed=7)
+    following = clips(2, 5, seed=7)
     empty, _ = play(model, following)
-    for seed in (20, 21):
-        _, foreign = play(model, clips(2, 7, seed=seed), None)
-        with_foreign, _ = play(model, following, foreign)
-        assert (with_foreign[0] - empty[0]).abs().max() > 1e-4
-        after_reset, _ = play(model, following, reset(foreign))
-        assert torch.equal(after_reset, empty)
+    _, foreign = play(model, clips(2, 5, seed=20))
+    with_foreign, _ = play(model, following[:1], foreign)
+    assert (with_foreign[0] - empty[0]).abs().max() > 1e-4
+    after_reset, _ = play(model, following, reset(foreign))
+    assert torch.equal(after_reset, empty)
 
 
 @pytest.mark.parametrize("preset", REMEMBER)

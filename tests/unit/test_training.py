@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import itertools
 import math
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -318,7 +319,7 @@ def kill_after(updates: int) -> Callable[[TrainingUpdate], None]:
     return on_update
 
 
-@pytest.mark.parametrize(("memory", "kills"), [("fam", (2, 7)), ("gru", (1,)), ("gru", (12,))])
+@pytest.mark.parametrize(("memory", "kills"), [("fam", (2, 7)), ("gru", (1, 12))])
 def test_a_killed_run_goes_on_bit_for_bit(
     tmp_path: Path, memory: str, kills: tuple[int, ...]
 ) -> None:
@@ -353,8 +354,10 @@ def test_a_killed_run_goes_on_bit_for_bit(
     assert not broken.with_name(broken.name + ".training").exists()
 
 
-def interrupted(tmp_path: Path) -> Path:
-    out = tmp_path / "m.safetensors"
+@pytest.fixture(scope="module")
+def interrupted(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A model file that is not there yet, beside a run that was killed."""
+    out = tmp_path_factory.mktemp("interrupted") / "m.safetensors"
     with pytest.raises(Killed):
         train_model(
             tiny(),
@@ -383,16 +386,15 @@ def interrupted(tmp_path: Path) -> Path:
     ids=["rate", "seed", "fewer", "order", "length", "validation", "memory", "slots"],
 )
 def test_a_run_with_other_arguments_is_not_gone_on_with(
-    tmp_path: Path, change: dict[str, Any], what: str
+    interrupted: Path, change: dict[str, Any], what: str
 ) -> None:
-    out = interrupted(tmp_path)
     options = {"slots": change["slots"]} if "slots" in change else {}
     with pytest.raises(CheckpointError) as caught:
         train_model(
             tiny(change.get("model", "fam"), **options),
             change.get("recordings", TWO),
             options=change.get("options", QUICK),
-            out=out,
+            out=interrupted,
             validation=change.get("validation", [TWO[1]]),
         )
     text = str(caught.value)
@@ -401,8 +403,10 @@ def test_a_run_with_other_arguments_is_not_gone_on_with(
     assert "\n" not in text
 
 
-def test_restart_forgets_the_interrupted_run(tmp_path: Path) -> None:
-    out, fresh = interrupted(tmp_path), tmp_path / "fresh.safetensors"
+def test_restart_forgets_the_interrupted_run(tmp_path: Path, interrupted: Path) -> None:
+    out, fresh = tmp_path / "m.safetensors", tmp_path / "fresh.safetensors"
+    run = interrupted.with_name(interrupted.name + ".training")
+    shutil.copy(run, tmp_path / run.name)
     options = dataclasses.replace(QUICK, epochs=1, learning_rate=2e-3)
     for path in (out, fresh):
         train_model(tiny(), TWO, options=options, out=path, restart=True)
