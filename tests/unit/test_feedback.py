@@ -54,7 +54,20 @@ def test_the_first_step_does_not_look_at_the_tokens() -> None:
         assert torch.equal(feedback(1e6 * torch.randn(2, 3, 16), x, YES), expected)
 
 
-def test_the_first_residual_is_zero_and_nothing_is_retained() -> None:
+@torch.no_grad()
+def test_without_anything_heard_the_first_tokens_are_empty_and_later_ones_stay() -> None:
+    feedback, tokens = tier(), torch.randn(2, 3, 16)
+    for layer in (feedback.output, feedback.feed_forward[-1]):
+        layer.weight.zero_()  # type: ignore[union-attr,operator]
+        layer.bias.zero_()  # type: ignore[union-attr,operator]
+    feedback.retention.bias.fill_(-50.0)  # retain nothing
+    x = torch.randn(2, 5, 16)
+    assert torch.equal(feedback(tokens, x, YES), torch.zeros(2, 3, 16))
+    later = feedback(tokens, x, NO)
+    assert torch.allclose(later, feedback.norm_next(tokens), atol=1e-5)
+
+
+def test_the_first_step_retains_nothing() -> None:
     feedback, x = tier(), torch.randn(2, 5, 16)
     expected = feedback(torch.zeros(2, 3, 16), x, YES)
     with torch.no_grad():
