@@ -186,10 +186,14 @@ def test_a_head_of_other_classes_stays_fresh() -> None:
     head = model.head.weight.detach().clone()
     load_backbone_weights(model, weights)
     assert torch.equal(model.head.weight, head)
-    assert torch.equal(model.backbone.norm.weight, weights["backbone.norm.weight"])  # type: ignore[arg-type]
+    assert torch.equal(
+        model.backbone.patch_embed.norm.weight, weights["backbone.patch_embed.norm.weight"]
+    )  # type: ignore[arg-type]
 
 
-@pytest.mark.parametrize("name", ["backbone.norm.weight", "backbone.stages.2.blocks.1.mlp.0.bias"])
+@pytest.mark.parametrize(
+    "name", ["backbone.patch_embed.norm.weight", "backbone.stages.2.blocks.1.mlp.0.bias"]
+)
 def test_a_missing_backbone_weight_is_refused_by_name(name: str) -> None:
     weights = plain_weights()
     del weights[name]
@@ -203,7 +207,7 @@ def test_a_weight_too_many_is_refused_by_name() -> None:
 
 
 def test_a_weight_of_another_shape_is_refused() -> None:
-    weights = plain_weights() | {"backbone.norm.weight": torch.zeros(5)}
+    weights = plain_weights() | {"backbone.patch_embed.norm.weight": torch.zeros(5)}
     text = line(load_backbone_weights, tiny(), weights, error=CheckpointError)
     assert "another architecture than swin3d_nano" in text
 
