@@ -31,6 +31,9 @@ class Preprocessing:
         width: W in pixels.
         mean: per RGB channel, of pixels scaled to 0..1.
         std: likewise.
+        background: how much of a clip's mean over time is kept. 1 keeps the picture as it is; less
+            dims what does not move, so that a small model trained on little data sees movement
+            first. For cameras that do not move.
     """
 
     fps: float = 4.0
@@ -40,6 +43,7 @@ class Preprocessing:
     width: int = 224
     mean: tuple[float, float, float] = (0.485, 0.456, 0.406)
     std: tuple[float, float, float] = (0.229, 0.224, 0.225)
+    background: float = 1.0
 
     def __post_init__(self) -> None:
         if not self.fps > 0:
@@ -49,6 +53,8 @@ class Preprocessing:
                 f"stride_frames must lie in 1..clip_frames={self.clip_frames}, "
                 f"got {self.stride_frames}"
             )
+        if not 0 <= self.background <= 1:
+            raise OptionError(f"background must lie in 0..1, got {self.background}")
         if min(self.height, self.width) < 8:
             raise OptionError(
                 f"frames must be at least 8 by 8 pixels, got {self.height} by {self.width}"
@@ -64,4 +70,8 @@ class Preprocessing:
         moved = frames.permute(0, 4, 1, 2, 3).contiguous()  # as bytes: a quarter of the traffic
         std = torch.tensor(self.std, device=frames.device).view(1, 3, 1, 1, 1)
         mean = torch.tensor(self.mean, device=frames.device).view(1, 3, 1, 1, 1)
-        return moved.to(torch.float32).mul_(1 / (255 * std)).sub_(mean / std).to(dtype)
+        clip = moved.to(torch.float32).mul_(1 / (255 * std)).sub_(mean / std)
+        if self.background != 1:
+            still = clip.mean(dim=2, keepdim=True)  # (B, 3, 1, H, W)
+            clip.sub_(still.mul_(1 - self.background))
+        return clip.to(dtype)

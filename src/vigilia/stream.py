@@ -213,6 +213,7 @@ def create_model(
     stride_frames: int = 8,
     height: int = 224,
     width: int = 224,
+    background: float = 1.0,
     drop_path: float = 0.0,
     checkpoint_activations: bool = False,
     **memory_options: Any,
@@ -229,6 +230,7 @@ def create_model(
         stride_frames: frames from one step to the next.
         height: H in pixels.
         width: W in pixels.
+        background: how much of what does not move is kept; see `Preprocessing`.
         drop_path: greatest probability of dropping a block in training.
         checkpoint_activations: trade time for memory in training.
         **memory_options: options of the memory's function, such as `slots=30`.
@@ -255,6 +257,7 @@ def create_model(
             stride_frames=stride_frames,
             height=height,
             width=width,
+            background=background,
         ),
         memory_options=dict(memory_options),
         backbone_options={

@@ -8,7 +8,7 @@ The contract, `Backbone`, is what the memory, the classifier and the trainer rel
 - `readers` maps a stage number (from 1) to a function of that stage's tokens that returns an
   increment of the same shape. The backbone calls it once, in the stage's last block, between
   attention and MLP: `x = x + attention(norm1(x)); x = x + reader(x); x = x + mlp(norm2(x))`.
-- `backbone.pool(features)` is (B, D): the final norm and the mean over tokens.
+- `backbone.pool(features)` is (B, D): the clip in one vector.
 - `stage_dims` and `embedding_dim` say how wide these are.
 """
 

@@ -39,5 +39,5 @@ class Backbone(Protocol):
         ...
 
     def pool(self, features: tuple[Tensor, ...]) -> Tensor:
-        """features: what the call returned -> (B, D), the final norm and the mean over tokens."""
+        """features: what the call returned -> (B, D), the clip in one vector."""
         ...

@@ -198,6 +198,7 @@ class Swin3D(nn.Module):
         window_size: the attention window in tokens (T', H', W').
         mlp_ratio: hidden width of the MLP over D.
         drop_path: stochastic depth of the last block; it rises linearly from zero at the first.
+        pools_stages: `pool` looks at every stage instead of the last alone; see there.
         checkpoint_activations: while training, keep block inputs only and recompute the rest.
 
     Raises:
@@ -214,6 +215,7 @@ class Swin3D(nn.Module):
         window_size: Size = (8, 7, 7),
         mlp_ratio: float = 4.0,
         drop_path: float = 0.0,
+        pools_stages: bool = False,
         checkpoint_activations: bool = False,
     ) -> None:
         super().__init__()
@@ -223,7 +225,8 @@ class Swin3D(nn.Module):
                 f"got {depths} and {num_heads}"
             )
         self.stage_dims = tuple(embed_dim * 2**index for index in range(len(depths)))
-        self.embedding_dim = self.stage_dims[-1]
+        self.embedding_dim = sum(self.stage_dims) if pools_stages else self.stage_dims[-1]
+        self.pools_stages = pools_stages
         for dim, heads in zip(self.stage_dims, num_heads, strict=True):
             if dim % heads:
                 raise OptionError(f"stage width {dim} does not divide by its {heads} heads")
@@ -243,7 +246,11 @@ class Swin3D(nn.Module):
                 zip(self.stage_dims, depths, num_heads, strict=True)
             )
         )
-        self.norm = nn.LayerNorm(self.embedding_dim)
+        self.norm = (
+            nn.ModuleList(nn.LayerNorm(dim) for dim in self.stage_dims)
+            if pools_stages
+            else nn.LayerNorm(self.embedding_dim)
+        )
         self.reset_parameters()
 
     def reset_parameters(self) -> None:
@@ -290,7 +297,16 @@ class Swin3D(nn.Module):
         return tuple(features)
 
     def pool(self, features: tuple[Tensor, ...]) -> Tensor:
-        """features: what `forward` returned -> (B, D), the final norm and the mean over tokens."""
+        """features: what `forward` returned -> (B, D), the clip in one vector.
+
+        As published: the final norm and the mean over tokens, D = D_s of the last stage. With
+        `pools_stages`: each stage's norm and greatest value over tokens, side by side, D = sum of
+        D_s. A twitch that fills one patch for half a second is one token in a thousand; the mean
+        of the last stage shows it only after long training, the greatest value at once.
+        """
+        if isinstance(self.norm, nn.ModuleList):
+            pairs = zip(self.norm, features, strict=True)
+            return torch.cat([norm(x).amax(dim=(1, 2, 3)) for norm, x in pairs], dim=1)
         return self.norm(features[-1]).mean(dim=(1, 2, 3))
 
 
@@ -341,6 +357,7 @@ def swin3d_nano(*, drop_path: float = 0.0, checkpoint_activations: bool = False)
         num_heads=(1, 2, 4, 8),
         window_size=(8, 4, 4),
         drop_path=drop_path,
+        pools_stages=True,
         checkpoint_activations=checkpoint_activations,
     )
     filters = model.patch_embed.proj.weight  # (D, C, 2, 8, 8)
