@@ -63,6 +63,8 @@ def resolve_model(
         VigiliaError: the Kinetics weights cannot be fetched.
     """
     if isinstance(model, StreamClassifier):
+        if weights is not None or memory is not None:
+            raise OptionError("a model brings its own weights and memory; name a backbone instead")
         return model.to(device).eval()
     name = str(model)
     if name in BACKBONES:

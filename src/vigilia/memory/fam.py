@@ -65,7 +65,9 @@ class StageMemory(nn.Module):
     def __init__(self, dim: int, *, heads: int, summary_tokens: int, feedback_tokens: int) -> None:
         super().__init__()
         self.reader = MemoryReader(dim, heads=heads)
-        self.writer = SummaryWriter(dim, tokens=summary_tokens, heads=heads)
+        self.writer = (
+            SummaryWriter(dim, tokens=summary_tokens, heads=heads) if summary_tokens else None
+        )
         self.feedback = (
             FeedbackTier(dim, tokens=feedback_tokens, heads=heads) if feedback_tokens else None
         )
@@ -148,7 +150,7 @@ class FeedbackAttentionMemory(nn.Module):
             StageMemory(
                 stage_dims[stage - 1],
                 heads=stage_dims[stage - 1] // head_dim,
-                summary_tokens=summary_tokens,
+                summary_tokens=summary_tokens if slots else 0,
                 feedback_tokens=feedback_tokens,
             )
             for stage in stages
@@ -214,7 +216,7 @@ class FeedbackAttentionMemory(nn.Module):
             x = features[number - 1].flatten(1, 3)  # (B, N, D)
             if stage.feedback is not None:
                 kept = replace(kept, feedback=stage.feedback(kept.feedback, x, first))
-            if writing:
+            if writing and stage.writer is not None:
                 keys, values = stage.reader.project(stage.writer(x))
                 kept = replace(
                     kept, keys=push(kept.keys, keys, due), values=push(kept.values, values, due)

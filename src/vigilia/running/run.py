@@ -115,7 +115,8 @@ def run(
                 saved.remove()
                 saved = SavedRun(Path(out) / "unfinished", identity)
             progress = saved.load(progress, table)
-        labeller = _Labeller(classifier.classes, options, reader.start_seconds or 0.0)
+        cell_seconds = min(1.0, preprocessing.stride_seconds)
+        labeller = _Labeller(classifier.classes, options, reader.start_seconds, cell_seconds)
         resumed = len(table)
         for record in table:
             labeller.add(record)
@@ -184,13 +185,20 @@ def name_of(video: str | Path) -> str:
 
 
 class _Labeller:
-    """Steps become seconds, seconds become segments; the same for live display and the files."""
+    """Steps become seconds, seconds become segments; the same for live display and the files.
+
+    A model that steps more often than once a second gets cells of one step.
+    """
 
     def __init__(
-        self, classes: tuple[str, ...], options: SegmenterOptions, anchor_seconds: float
+        self,
+        classes: tuple[str, ...],
+        options: SegmenterOptions,
+        anchor_seconds: float,
+        cell_seconds: float,
     ) -> None:
         self.classes = classes
-        self._seconds = init_seconds(anchor_seconds)
+        self._seconds = init_seconds(anchor_seconds, cell_seconds)
         self._segmenter = init_segmenter(options, classes)
         self._rows: list[Second] = []
         self._segments: list[Segment] = []
@@ -247,7 +255,7 @@ def _update(
 ) -> RunUpdate:
     return RunUpdate(
         seconds=step.end_seconds,
-        start_seconds=reader.start_seconds or 0.0,
+        start_seconds=reader.start_seconds,
         duration_seconds=reader.duration_seconds,
         steps=steps,
         resumed_steps=resumed,
@@ -280,6 +288,7 @@ def _assumptions(
         "clip_frames": preprocessing.clip_frames,
         "stride_frames": preprocessing.stride_frames,
         "frame_size": f"{preprocessing.width}x{preprocessing.height}, the whole view, bilinear",
+        "state_every_seconds": min(1.0, preprocessing.stride_seconds),
         "max_gap_seconds": max_gap_seconds,
         **dataclasses.asdict(options),
     }

@@ -166,7 +166,9 @@ def train_model(
             history = (*history, entry)
             if score is None or best is None or score > best:
                 best = score
-                save_model(model, out, card={**(card or {}), "best": entry, "updates": update + 1})
+                save_model(
+                    model, out, card={**(card or {}), "best": entry, "epochs": list(history)}
+                )
         progress = Progress(update + 1, cursor, state, losses, history, best)
         done = update + 1 == total
         if done or figures or time.monotonic() - saved_at > save_every_seconds:
