@@ -1,4 +1,4 @@
-"""Backbones: a clip goes in, one grid of tokens per stage comes out. One file per family.
+"""3. Backbones: a clip goes in, one grid of tokens per stage comes out. One file per family.
 
 The contract, `Backbone`, is what the memory, the classifier and the trainer rely on:
 

@@ -1,4 +1,4 @@
-"""Segments, their formats and pictures, and the annotations they are compared with."""
+"""6. Segments, their formats and pictures, and the annotations they are compared with."""
 
 from __future__ import annotations
 
