@@ -13,10 +13,7 @@ VigiliaError
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from vigilia.timeline import Timeline
+from typing import Any
 
 __all__ = [
     "BrokenVideoError",
@@ -51,7 +48,7 @@ class BrokenVideoError(VideoError):
         timeline: from `vigilia.run`: the timeline of everything before the break.
     """
 
-    timeline: Timeline | None = None
+    timeline: Any = None
 
     def __init__(self, message: str, seconds: float | None = None) -> None:
         super().__init__(message)

@@ -17,11 +17,10 @@ import torch
 from vigilia.errors import BrokenVideoError
 from vigilia.models import resolve_model
 from vigilia.running.classify import Step, classify, start
-from vigilia.running.saved import Record, SavedRun, StepTable
+from vigilia.running.saved import SavedRun, StepTable
 from vigilia.stream import StreamClassifier
 from vigilia.timeline import Segment, SegmenterOptions, Timeline
-from vigilia.timeline.seconds import Second, finish_seconds, init_seconds, push_step, to_scores
-from vigilia.timeline.segmenter import current, finish, init_segmenter, push, push_gap
+from vigilia.timeline.builder import TimelineBuilder
 from vigilia.video import VideoReader, open_video, prefetch
 
 __all__ = ["RunUpdate", "name_of", "run", "write_outputs"]
@@ -116,10 +115,10 @@ def run(
                 saved = SavedRun(Path(out) / "unfinished", identity)
             progress = saved.load(progress, table)
         cell_seconds = min(1.0, preprocessing.stride_seconds)
-        labeller = _Labeller(classifier.classes, options, reader.start_seconds, cell_seconds)
+        builder = TimelineBuilder(classifier.classes, options, reader.start_seconds, cell_seconds)
         resumed = len(table)
         for record in table:
-            labeller.add(record)
+            builder.add(record.start_seconds, record.end_seconds, record.probabilities)
         items = reader.samples(
             fps=preprocessing.fps, max_gap_seconds=max_gap_seconds, resume=progress.position
         )
@@ -130,7 +129,7 @@ def run(
                 for step in classify(source, classifier, progress):
                     progress = step.progress
                     encoded = table.append(step)
-                    closed = labeller.add(step)
+                    closed = builder.add(step.start_seconds, step.end_seconds, step.probabilities)
                     if saved is not None:
                         saved.append(encoded)
                         due = time.monotonic() - saved_at >= save_every_seconds
@@ -138,12 +137,12 @@ def run(
                             saved.save(progress)
                             saved_at = time.monotonic()
                     if on_update is not None:
-                        on_update(_update(step, reader, len(table), resumed, labeller, closed))
+                        on_update(_update(step, reader, len(table), resumed, builder, closed))
             except BrokenVideoError as error:
                 if not len(table):
                     raise
                 broken = error
-        timeline = labeller.timeline(
+        timeline = builder.finish(
             source=reader.name,
             assumptions=_assumptions(classifier, options, max_gap_seconds, broken),
         )
@@ -184,73 +183,12 @@ def name_of(video: str | Path) -> str:
     return Path(str(video).rstrip("/")).stem or "camera"
 
 
-class _Labeller:
-    """Steps become seconds, seconds become segments; the same for live display and the files.
-
-    A model that steps more often than once a second gets cells of one step.
-    """
-
-    def __init__(
-        self,
-        classes: tuple[str, ...],
-        options: SegmenterOptions,
-        anchor_seconds: float,
-        cell_seconds: float,
-    ) -> None:
-        self.classes = classes
-        self._seconds = init_seconds(anchor_seconds, cell_seconds)
-        self._segmenter = init_segmenter(options, classes)
-        self._rows: list[Second] = []
-        self._segments: list[Segment] = []
-
-    @property
-    def now(self) -> Segment | None:
-        return current(self._segmenter)
-
-    def add(self, step: Record | Step) -> tuple[Segment, ...]:
-        """Takes a step; returns the segments that became final."""
-        if step.probabilities is None:
-            closed = self._take(finish_seconds(self._seconds))
-            self._seconds = dataclasses.replace(self._seconds, start_seconds=None)
-            self._segmenter, more = push_gap(self._segmenter, step.start_seconds, step.end_seconds)
-            closed += more
-        else:
-            self._seconds, rows = push_step(
-                self._seconds, step.start_seconds, step.end_seconds, step.probabilities
-            )
-            closed = self._take(rows)
-        self._segments += closed
-        return tuple(closed)
-
-    def _take(self, rows: list[Second]) -> list[Segment]:
-        closed: list[Segment] = []
-        for row in rows:
-            self._segmenter, more = push(
-                self._segmenter, row.start_seconds, row.end_seconds, row.probabilities
-            )
-            closed += more
-        self._rows += rows
-        return closed
-
-    def timeline(self, *, source: str, assumptions: dict[str, Any]) -> Timeline:
-        """The finished timeline; nothing may be added after it."""
-        self._segments += self._take(finish_seconds(self._seconds))
-        self._segments += finish(self._segmenter)
-        return Timeline(
-            classes=self.classes,
-            segments=tuple(self._segments),
-            scores=to_scores(self._rows, len(self.classes)),
-            source=source,
-            assumptions=assumptions,
-        )
-
-
 def _update(
     step: Step,
     reader: VideoReader,
     steps: int,
     resumed: int,
-    labeller: _Labeller,
+    builder: TimelineBuilder,
     closed: tuple[Segment, ...],
 ) -> RunUpdate:
     return RunUpdate(
@@ -259,7 +197,7 @@ def _update(
         duration_seconds=reader.duration_seconds,
         steps=steps,
         resumed_steps=resumed,
-        now=labeller.now,
+        now=builder.now,
         closed=closed,
         state_nbytes=step.progress.state.nbytes,
     )
