@@ -10,9 +10,10 @@ Letters: B streams, C channels, T frames, H W pixels, K classes, D features.
 
 from __future__ import annotations
 
+import copy
 import inspect
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, cast
 
 import torch
@@ -24,7 +25,14 @@ from vigilia.memory import MEMORIES, Memory
 from vigilia.preprocessing import Preprocessing
 from vigilia.state import State, where_rows
 
-__all__ = ["ModelSpec", "StreamClassifier", "StreamState", "build_model", "create_model"]
+__all__ = [
+    "ModelSpec",
+    "StreamClassifier",
+    "StreamState",
+    "build_model",
+    "create_model",
+    "resampled",
+]
 
 
 @dataclass(frozen=True)
@@ -200,6 +208,33 @@ class StreamClassifier(nn.Module):
                 raise InputError(
                     f"{name} must be ({rows},) {dtype}, got {tuple(value.shape)} {value.dtype}"
                 )
+
+
+def resampled(
+    model: StreamClassifier,
+    *,
+    fps: float | None = None,
+    clip_frames: int | None = None,
+    stride_frames: int | None = None,
+) -> StreamClassifier:
+    """The same weights at another rate of frames or of steps; None keeps what the model has.
+
+    Memory counts in seconds, so it goes on to mean the same; the backbone was trained on the
+    model's own rate and is best at it.
+
+    Raises:
+        OptionError: a value that cannot work.
+    """
+    trained = model.preprocessing
+    preprocessing = replace(
+        trained,
+        fps=trained.fps if fps is None else fps,
+        clip_frames=trained.clip_frames if clip_frames is None else clip_frames,
+        stride_frames=trained.stride_frames if stride_frames is None else stride_frames,
+    )
+    other = copy.copy(model)  # shares the parameters
+    other.spec = replace(model.spec, preprocessing=preprocessing)
+    return other
 
 
 def create_model(

@@ -36,6 +36,15 @@ def run(
         typer.Option(help="Folder for the timeline. [default: ./VIDEO.vigilia]"),
     ] = None,
     device: Annotated[str, typer.Option(help="cpu, cuda, cuda:1, mps.")] = "cpu",
+    fps: Annotated[
+        float | None, typer.Option(min=0.01, help="Samples per second. [default: the model's]")
+    ] = None,
+    clip_frames: Annotated[
+        int | None, typer.Option(min=2, help="Frames of a clip. [default: the model's]")
+    ] = None,
+    stride_frames: Annotated[
+        int | None, typer.Option(min=1, help="Frames from clip to clip. [default: the model's]")
+    ] = None,
     smooth_seconds: Annotated[
         float, typer.Option(min=0, help="Time constant of the smoothing of probabilities.")
     ] = 0.0,
@@ -66,7 +75,7 @@ def run(
 
         vigilia run barn.mp4 --model sow.safetensors --min-bout 10
 
-        vigilia run street.mp4 --model swin3d_t --weights kinetics400 --live
+        vigilia run street.mp4 --model swin3d_t --weights kinetics400 --live --fps 2
     """
     from vigilia.errors import BrokenVideoError, OptionError
     from vigilia.models import BUNDLED, resolve_model
@@ -116,6 +125,9 @@ def run(
                     model=classifier,
                     out=folder,
                     device=device,
+                    fps=fps,
+                    clip_frames=clip_frames,
+                    stride_frames=stride_frames,
                     smooth_seconds=smooth_seconds,
                     hysteresis=hysteresis,
                     minimum_bout_seconds=minimum_bout_seconds,

@@ -18,7 +18,7 @@ from vigilia.errors import BrokenVideoError
 from vigilia.models import resolve_model
 from vigilia.running.classify import Step, classify, start
 from vigilia.running.saved import SavedRun, StepTable
-from vigilia.stream import StreamClassifier
+from vigilia.stream import StreamClassifier, resampled
 from vigilia.timeline import Segment, SegmenterOptions, Timeline
 from vigilia.timeline.builder import TimelineBuilder
 from vigilia.video import VideoReader, open_video, prefetch
@@ -58,6 +58,9 @@ def run(
     weights: str | Path | None = None,
     out: str | Path | None = None,
     device: str = "cpu",
+    fps: float | None = None,
+    clip_frames: int | None = None,
+    stride_frames: int | None = None,
     smooth_seconds: float = 0.0,
     hysteresis: float = 0.0,
     minimum_bout_seconds: float = 0.0,
@@ -76,6 +79,9 @@ def run(
             killed goes on where it was when it is started again with the same `out`, and ends
             with the timeline an unbroken run gives, byte for byte.
         device: where the model runs.
+        fps: samples per second; by default what the model was trained on, as the next two.
+        clip_frames: frames of a clip.
+        stride_frames: new frames from one clip to the next: how often there is a label.
         smooth_seconds: time constant of the smoothing of probabilities.
         hysteresis: lead in probability that a change of state takes.
         minimum_bout_seconds: shortest bout.
@@ -97,7 +103,9 @@ def run(
         minimum_bout_seconds=minimum_bout_seconds,
     )
     classifier = resolve_model(model, weights=weights, device=device)
-    classifier.eval()
+    classifier = resampled(
+        classifier, fps=fps, clip_frames=clip_frames, stride_frames=stride_frames
+    )
     preprocessing = classifier.preprocessing
     with open_video(video, width=preprocessing.width, height=preprocessing.height) as reader:
         table = StepTable(len(classifier.classes))
