@@ -75,15 +75,25 @@ def load_model(path: str | Path, *, device: torch.device | str = "cpu") -> Strea
             f"{path}: names a model that cannot be built here ({error}); "
             "was it made by a newer Vigilia?"
         ) from error
-    try:
-        model.load_state_dict({name: tensor.float() for name, tensor in weights.items()})
-    except RuntimeError as error:
-        detail = " ".join(str(error).split(":", 1)[-1].split())[:160]
+    if problem := _misfit(model, weights):
         raise CheckpointError(
-            f"{path}: the weights do not fit the architecture the file names: {detail}"
-        ) from error
+            f"{path}: the weights do not fit the architecture the file names: {problem}"
+        )
+    model.load_state_dict({name: tensor.float() for name, tensor in weights.items()})
     model.card = json.loads(header.get("card", "{}"))
     return model.to(device).eval()
+
+
+def _misfit(model: StreamClassifier, weights: Mapping[str, Tensor]) -> str | None:
+    """The first thing in which weights and model differ."""
+    mine = model.state_dict()
+    for name, tensor in mine.items():
+        if name not in weights:
+            return f"{name} is missing"
+        if weights[name].shape != tensor.shape:
+            return f"{name} is {tuple(weights[name].shape)}, expected {tuple(tensor.shape)}"
+    left_over = sorted(weights.keys() - mine.keys())
+    return f"{left_over[0]} is left over" if left_over else None
 
 
 def _spec(path: Path, header: Mapping[str, str]) -> ModelSpec:

@@ -71,17 +71,25 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except VigiliaError as error:
         return _fail(str(error))
     except KeyboardInterrupt:
-        typer.echo("interrupted; the same command goes on where it was", err=True)
-        return 130
+        return _interrupted()
     except BrokenPipeError:
         return 0
     except Exception as error:
-        # Usage errors of the option parser, whichever package it comes from.
+        # What the option parser raises, whichever package it comes from.
+        if type(error).__name__ == "Abort":  # its name for KeyboardInterrupt
+            return _interrupted()
         explain = getattr(error, "format_message", None)
         if explain is None:
             raise
-        return _fail(explain())
+        message = explain()
+        # Without a command the help is shown, and there is nothing to add to it.
+        return _fail(message) if message else 2
     return result if isinstance(result, int) else 0
+
+
+def _interrupted() -> int:
+    typer.echo("interrupted; the same command goes on where it was", err=True)
+    return 130
 
 
 def _fail(message: str) -> int:

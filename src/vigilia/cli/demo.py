@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import Annotated
 
@@ -17,7 +18,7 @@ def demo(
         "demo-output"
     ),
     minutes: Annotated[float, typer.Option(min=1, help="Length of the recording.")] = 30.0,
-    seed: Annotated[int, typer.Option(help="Of the recording.")] = 9000,
+    seed: Annotated[int, typer.Option(min=0, help="Of the recording.")] = 9000,
 ) -> None:
     """Stream a simulated half hour through a small model, with and without memory.
 
@@ -29,9 +30,12 @@ def demo(
         vigilia demo --out demo-output
     """
     from vigilia.demonstration import ModelResult, demonstrate
+    from vigilia.errors import OptionError
     from vigilia.evaluation import format_agreement
     from vigilia.running import RunUpdate
 
+    if not math.isfinite(minutes):
+        raise OptionError(f"minutes must be a finite number, got {minutes}")
     with progress_bar("{task.fields[now]}") as bar:
         task = bar.add_task("", total=None, now="")
 

@@ -13,8 +13,9 @@ from rich.table import Table
 
 __all__ = ["clock", "errors", "megabytes", "output", "print_json", "print_table", "progress_bar"]
 
-output = Console(highlight=False, soft_wrap=True)
-errors = Console(stderr=True, highlight=False)
+# No markup, no emoji: a file called "[night].mp4" or a label ":cat:" is printed as it is called.
+output = Console(highlight=False, soft_wrap=True, markup=False, emoji=False)
+errors = Console(stderr=True, highlight=False, soft_wrap=True, markup=False, emoji=False)
 
 
 def clock(seconds: float) -> str:
@@ -29,15 +30,19 @@ def megabytes(count: int) -> str:
 
 
 def progress_bar(*columns: ProgressColumn | str) -> Progress:
-    """A bar on standard error, so that standard output can be piped; it vanishes when done."""
+    """A bar on standard error, so that standard output can be piped; it vanishes when done.
+
+    Where standard error is no terminal there is none, and nothing is left in a log.
+    """
     return Progress(
-        TextColumn("{task.description}"),
+        TextColumn("{task.description}", markup=False),
         BarColumn(),
-        *columns,
+        *(TextColumn(one, markup=False) if isinstance(one, str) else one for one in columns),
         TextColumn("left"),
         TimeRemainingColumn(),
         console=errors,
         transient=True,
+        disable=not errors.is_terminal,
     )
 
 

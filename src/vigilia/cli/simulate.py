@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import Annotated
 
@@ -15,7 +16,7 @@ __all__ = ["simulate"]
 def simulate(
     video: Annotated[Path, typer.Argument(metavar="VIDEO.mp4", help="The video to write.")],
     minutes: Annotated[float, typer.Option(min=0.1, help="Length.")] = 30.0,
-    seed: Annotated[int, typer.Option(help="The same seed gives the same recording.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, help="The same seed gives the same recording.")] = 0,
 ) -> None:
     """Draw a sleeping animal seen from above, with its labels beside it.
 
@@ -25,7 +26,11 @@ def simulate(
 
         vigilia simulate pen.mp4 --minutes 30 --seed 7
     """
+    from vigilia.errors import OptionError
     from vigilia.simulate import simulate_recording
+
+    if not math.isfinite(minutes):
+        raise OptionError(f"minutes must be a finite number, got {minutes}")
 
     labels = simulate_recording(video, seconds=60 * minutes, seed=seed)
     output.print(f"{video}, {labels}: {minutes:g} minutes of a simulated pen")

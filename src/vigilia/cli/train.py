@@ -74,7 +74,7 @@ def train(
     ] = False,
     zoom: Annotated[float, typer.Option(min=0, max=1, help="Zoom and shift at random.")] = 0.0,
     brightness: Annotated[float, typer.Option(min=0, max=1, help="Change light at random.")] = 0.1,
-    seed: Annotated[int, typer.Option(help="Of everything random.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, max=2**32 - 1, help="Of everything random.")] = 0,
     device: Annotated[str, typer.Option(help="cpu, cuda, cuda:1, mps.")] = "cpu",
     cache: Annotated[
         Path | None,

@@ -10,6 +10,7 @@ Letters: K classes.
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import json
 import os
@@ -205,4 +206,6 @@ class SavedRun:
             path.unlink(missing_ok=True)
         for leftover in self.folder.glob(".*.tmp"):
             leftover.unlink(missing_ok=True)
-        self.folder.rmdir()
+        # Something of the user's may lie there too; then the folder stays.
+        with contextlib.suppress(OSError):
+            self.folder.rmdir()

@@ -83,7 +83,9 @@ def prepare_recording(
     clips = _cut(index["seconds"], index["gaps"], preprocessing)
     starts = np.array([clip.start_seconds for clip in clips])
     ends = np.array([clip.end_seconds for clip in clips])
-    check_labels(labels, classes=classes, duration_seconds=float(ends[-1]))
+    # The labels of a recording that breaks half-way may well go on behind the break.
+    length = None if index.get("broken") else float(ends[-1])
+    check_labels(labels, classes=classes, duration_seconds=length)
     return Recording(
         name=Path(video).name,
         frames=frames,
@@ -102,8 +104,9 @@ def _cut(seconds: list[float], gaps: list[int], preprocessing: Preprocessing) ->
         interval_seconds=1 / preprocessing.fps,
     )
     clips: list[Clip | None] = []
+    holes = set(gaps)
     for number, moment in enumerate(seconds):
-        if number in gaps:
+        if number in holes:
             window, clip = flush(window)
             clips.append(clip)
         window, clip = push_sample(window, Sample(np.array(number), moment, moment))
@@ -119,10 +122,11 @@ def _cached_frames(
     on_frame: Callable[[float, float | None], None] | None,
 ) -> Path:
     path = cache / f"{Path(video).stem}-{_fingerprint(Path(video), preprocessing)}.frames"
-    if path.with_suffix(".json").exists():  # written last: its presence means the frames are whole
+    if _is_whole(path, preprocessing):
         return path
     seconds: list[float] = []
     gaps: list[int] = []
+    broken = False
     partial = path.with_suffix(".partial")
     try:
         cache.mkdir(parents=True, exist_ok=True)
@@ -142,6 +146,7 @@ def _cached_frames(
             except BrokenVideoError:
                 if not seconds:
                     raise
+                broken = True
         os.replace(partial, path)
     except OSError as error:
         raise OutputError(
@@ -149,9 +154,19 @@ def _cached_frames(
             "name another folder with --cache"
         ) from error
     write_atomically(
-        path.with_suffix(".json"), json.dumps({"seconds": seconds, "gaps": gaps}).encode()
+        path.with_suffix(".json"), json.dumps({"seconds": seconds, "gaps": gaps, "broken": broken})
     )
     return path
+
+
+def _is_whole(path: Path, preprocessing: Preprocessing) -> bool:
+    """Whether the cache holds a recording: the index, which is written last, and all its frames."""
+    try:
+        index = json.loads(path.with_suffix(".json").read_text())
+        size = path.stat().st_size
+    except (OSError, ValueError):
+        return False
+    return bool(size == len(index["seconds"]) * preprocessing.height * preprocessing.width * 3)
 
 
 def _fingerprint(video: Path, preprocessing: Preprocessing) -> str:
