@@ -30,6 +30,7 @@ __all__ = [
     "kinetics400_model",
     "load_backbone_weights",
     "resolve_model",
+    "usable_device",
 ]
 
 BUNDLED = {
@@ -58,10 +59,11 @@ def resolve_model(
         device: where it is to run.
 
     Raises:
-        OptionError: no such model, or weights that it does not take.
+        OptionError: no such model or device, or weights that the model does not take.
         CheckpointError: the file cannot be used.
         VigiliaError: the Kinetics weights cannot be fetched.
     """
+    device = usable_device(device)
     if isinstance(model, StreamClassifier):
         if weights is not None or memory is not None:
             raise OptionError("a model brings its own weights and memory; name a backbone instead")
@@ -82,6 +84,26 @@ def resolve_model(
         known = ", ".join([*BUNDLED, *BACKBONES])
         raise OptionError(f"no model named {name!r}, and no such file; there are {known}")
     return load_model(name, device=device)
+
+
+def usable_device(device: torch.device | str) -> torch.device:
+    """The device of that name.
+
+    Raises:
+        OptionError: there is no such device here.
+    """
+    try:
+        torch.zeros(1, device=device).cpu()
+        return torch.device(device)
+    except (AssertionError, NotImplementedError, RuntimeError) as error:
+        raise OptionError(
+            f"device {str(device)!r} cannot be used here ({_first_line(error)}); "
+            "cpu always can, cuda where PyTorch finds a graphics card"
+        ) from error
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).strip().split("\n", 1)[0][:160]
 
 
 def _from_backbone(name: str, weights: str | Path | None, memory: str | None) -> StreamClassifier:

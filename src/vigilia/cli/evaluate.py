@@ -38,7 +38,10 @@ def evaluate(
     truth = read_labels(labels, video=result_of.source or None)
     if timeline.suffix.lower() != ".json":
         # Tables and subtitles name only the classes that occurred, not all the model knows.
-        known = (*result_of.classes, *(one for one in truth.classes if one not in result_of.classes))
+        known = (
+            *result_of.classes,
+            *(one for one in truth.classes if one not in result_of.classes),
+        )
         result_of = dataclasses.replace(result_of, classes=known, scores=None)
     check_labels(truth, classes=result_of.classes, duration_seconds=result_of.end_seconds)
     result = agreement(result_of, truth, step_seconds=step_seconds)

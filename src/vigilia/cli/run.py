@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import dataclasses
 import time
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from vigilia.cli.show import clock, errors, output, print_json, progress_bar
+
+if TYPE_CHECKING:
+    from vigilia.evaluation import Agreement
+    from vigilia.timeline import Labels, Timeline
 
 __all__ = ["run"]
 
@@ -77,23 +82,25 @@ def run(
 
         vigilia run street.mp4 --model swin3d_t --weights kinetics400 --live --fps 2
     """
-    from vigilia.errors import BrokenVideoError, OptionError
+    from vigilia.errors import BrokenVideoError, CheckpointError, OptionError, VideoError
     from vigilia.models import BUNDLED, resolve_model
     from vigilia.running import RunUpdate, name_of
     from vigilia.running import run as run_video
 
     if truth is not None and len(videos) > 1:
         raise OptionError("--truth goes with one VIDEO, got several")
+    folders = _folders(videos, out)
     classifier = resolve_model(model, weights=weights, device=device)
+    # Before the run, which may take a night, and not behind it.
+    labels = None if truth is None else _read_truth(truth, videos[0], classifier.classes)
     if model in BUNDLED:
         errors.print(f"note: model '{model}' knows {BUNDLED[model]}; --model names another")
-    elif "nothing" in str(classifier.card.get("trained_on", "")):
+    elif str(classifier.card.get("trained_on", "")).startswith("nothing"):
         errors.print(f"note: {model} without --weights has learned nothing; labels mean nothing")
+    say = errors.print if as_json else output.print
     failures: list[str] = []
-    for video in videos:
-        folder = out or Path(f"{name_of(video)}.vigilia")
-        if out is not None and len(videos) > 1:
-            folder = out / name_of(video)
+    reports: list[dict[str, Any]] = []
+    for video, folder in zip(videos, folders, strict=True):
         began = time.monotonic()
         with progress_bar("{task.fields[speed]}", "{task.fields[now]}") as bar:
             task = bar.add_task(name_of(video), total=None, speed="", now="")
@@ -113,7 +120,7 @@ def run(
                 )
                 if live:
                     for segment in update.closed:
-                        output.print(
+                        say(
                             f"{clock(segment.start_seconds)} - {clock(segment.end_seconds)}  "
                             f"{segment.label or 'unobserved'}  {segment.confidence:.2f}"
                         )
@@ -137,43 +144,72 @@ def run(
                 )
             except BrokenVideoError as error:
                 if error.timeline is None:
-                    raise
+                    failures.append(str(error))
+                    continue
                 broken, timeline = error, error.timeline
+            except (VideoError, CheckpointError) as error:
+                # The other recordings of the night are not to blame.
+                failures.append(str(error))
+                continue
         if live and timeline.segments:
             last = timeline.segments[-1]
-            output.print(
+            say(
                 f"{clock(last.start_seconds)} - {clock(last.end_seconds)}  "
                 f"{last.label or 'unobserved'}  {last.confidence:.2f}"
             )
-        seconds = time.monotonic() - began
-        _report(timeline, folder, seconds, as_json)
-        if truth is not None:
-            _compare(timeline, truth, folder)
+        found = None if labels is None else _compare(timeline, labels, folder)
+        if as_json:
+            reports.append(_summary(timeline, folder, found))
+        else:
+            _report(timeline, folder, time.monotonic() - began, found)
         if broken is not None:
             failures.append(f"{broken} (everything before is in {folder})")
+    if as_json and reports:
+        print_json(reports if len(videos) > 1 else reports[0])
     for failure in failures:
-        errors.print(f"error: {failure}", soft_wrap=True)
+        errors.print(f"error: {' '.join(failure.split())}")
     return 2 if failures else 0
 
 
-def _report(timeline, folder: Path, seconds: float, as_json: bool) -> None:  # type: ignore[no-untyped-def]
+def _folders(videos: list[str], out: Path | None) -> list[Path]:
+    """Where each video's timeline goes; no two go to the same place."""
+    from vigilia.errors import OptionError
+    from vigilia.running import name_of
+
+    if out is not None and len(videos) == 1:
+        return [out]
+    folders = [out / name_of(one) if out else Path(f"{name_of(one)}.vigilia") for one in videos]
+    for index, folder in enumerate(folders):
+        if folder in folders[:index]:
+            first = videos[folders.index(folder)]
+            raise OptionError(
+                f"{first} and {videos[index]} would both be written to {folder}; "
+                "run them one by one, each with its own --out"
+            )
+    return folders
+
+
+def _summary(timeline: Timeline, folder: Path, found: Agreement | None) -> dict[str, Any]:
     summary = timeline.summary()
-    if as_json:
-        print_json(
-            {
-                "source": timeline.source,
-                "folder": str(folder),
-                "seconds": timeline.duration_seconds,
-                "segments": len(timeline.segments),
-                "unobserved_seconds": summary.unobserved_seconds,
-                "classes": {
-                    one.label: {"seconds": one.seconds, "share": one.share, "bouts": one.bouts}
-                    for one in summary.classes
-                    if one.bouts
-                },
-            }
-        )
-        return
+    report: dict[str, Any] = {
+        "source": timeline.source,
+        "folder": str(folder),
+        "seconds": timeline.duration_seconds,
+        "segments": len(timeline.segments),
+        "unobserved_seconds": summary.unobserved_seconds,
+        "classes": {
+            one.label: {"seconds": one.seconds, "share": one.share, "bouts": one.bouts}
+            for one in summary.classes
+            if one.bouts
+        },
+    }
+    if found is not None:
+        report["agreement"] = dataclasses.asdict(found)
+    return report
+
+
+def _report(timeline: Timeline, folder: Path, seconds: float, found: Agreement | None) -> None:
+    summary = timeline.summary()
     output.print(
         f"{timeline.source}: {clock(timeline.duration_seconds)} in {seconds:.1f} s, "
         f"{len(timeline.segments)} segments -> {folder}"
@@ -185,13 +221,27 @@ def _report(timeline, folder: Path, seconds: float, as_json: bool) -> None:  # t
                 f"mean {one.mean_bout_seconds:.1f} s"
             )
 
+    if found is not None:
+        from vigilia.evaluation import format_agreement
 
-def _compare(timeline, truth: Path, folder: Path) -> None:  # type: ignore[no-untyped-def]
-    from vigilia.evaluation import agreement, format_agreement
+        output.print(format_agreement(found))
+
+
+def _read_truth(truth: Path, video: str, classes: tuple[str, ...]) -> Labels:
     from vigilia.timeline import check_labels, read_labels
+
+    labels = read_labels(truth, video=Path(video).name)
+    check_labels(labels, classes=classes)
+    return labels
+
+
+def _compare(timeline: Timeline, labels: Labels, folder: Path) -> Agreement:
+    from vigilia.evaluation import agreement
+    from vigilia.timeline import check_labels
     from vigilia.timeline.plots import plot_timeline
 
-    labels = read_labels(truth, video=timeline.source)
-    check_labels(labels, classes=timeline.classes, duration_seconds=timeline.end_seconds)
+    # A recording that broke half-way has labels behind the break.
+    if "broken_after_seconds" not in timeline.assumptions:
+        check_labels(labels, duration_seconds=timeline.end_seconds)
     plot_timeline(timeline, folder / "timeline.png", truth=labels)
-    output.print(format_agreement(agreement(timeline, labels)))
+    return agreement(timeline, labels)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import os
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -12,9 +13,10 @@ import torch
 
 from vigilia.backbones import BACKBONES, fetch_kinetics400
 from vigilia.checkpoint import load_model
-from vigilia.errors import OptionError
-from vigilia.models import load_backbone_weights
+from vigilia.errors import LabelError, OptionError, OutputError
+from vigilia.models import load_backbone_weights, usable_device
 from vigilia.stream import StreamClassifier, build_model, create_model
+from vigilia.timeline import check_labels
 from vigilia.training.loop import TrainingUpdate, train_model
 from vigilia.training.options import TrainOptions
 from vigilia.training.recordings import Recording, prepare_recording
@@ -79,6 +81,14 @@ def train_recordings(
     learn, apart = split_validation(annotated, validation)
     found = sorted({label for one in annotated for label in one.labels.classes})
     names = classes or tuple(found)
+    if not names:
+        raise LabelError(
+            f"{annotated[0].labels.path}: nothing is labelled, so nothing can be learned"
+        )
+    for one in annotated:
+        check_labels(one.labels, classes=names)  # before hours of decoding, not after
+    _check_place(out)
+    place = usable_device(device)
     net = _model(
         model,
         weights,
@@ -91,7 +101,7 @@ def train_recordings(
         size=size,
         drop_path=drop_path,
         seed=options.seed,
-    ).to(device)
+    ).to(place)
     folder = cache or out.with_name(out.name + ".frames")
 
     def prepared(one: Annotated) -> Recording:
@@ -119,6 +129,18 @@ def train_recordings(
         card=_card(net, recordings, kept_apart, options, started_from=str(weights or model)),
         on_update=on_update,
     )
+
+
+def _check_place(out: Path) -> None:
+    """Finds out before the training, not behind its first epoch, whether `out` can be written."""
+    if out.is_dir():
+        raise OptionError(f"{out}: is a folder; name the model file to write in it")
+    try:
+        out.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise OutputError(f"{out.parent}: cannot be made ({error.strerror})") from error
+    if not os.access(out.parent, os.W_OK):
+        raise OutputError(f"{out}: no permission to write there; name another place with --out")
 
 
 def _model(
@@ -159,6 +181,9 @@ def _model(
         return net
     if weights is not None:
         raise OptionError(f"{name}: a model file brings its own weights, --weights is for names")
+    if not Path(name).exists() and Path(name).suffix == "":
+        known = ", ".join(BACKBONES)
+        raise OptionError(f"no backbone named {name!r}, and no such file; there are {known}")
     start = load_model(model)
     spec = dataclasses.replace(start.spec, classes=classes)
     if memory is not None or memory_options:
