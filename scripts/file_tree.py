@@ -1,7 +1,7 @@
 """Prints the file tree of the package, one line per file, as the README shows it.
 
-    python scripts/file_tree.py            print it
-    python scripts/file_tree.py --write    put it into README.md
+python scripts/file_tree.py            print it
+python scripts/file_tree.py --write    put it into README.md
 """
 
 from __future__ import annotations

@@ -10,7 +10,7 @@ Letters: B streams.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, TypeVar
 
 import torch
@@ -62,15 +62,16 @@ def where_rows(rows: Tensor, new: S, old: S) -> S:
     return map_tensors(lambda a, b: torch.where(_column(rows, a), a, b), new, old)
 
 
-def reset(state: S, rows: Tensor | None = None) -> S:
+def reset(state: S, rows: Tensor | Sequence[bool] | None = None) -> S:
     """Returns the state in which the chosen streams start anew.
 
     Args:
         state: any state with B streams.
-        rows: (B,) bool, true where a stream starts anew; None for all of them.
+        rows: (B,) bool, tensor or list, true where a stream starts anew; None for all of them.
     """
     if rows is None:
         return map_tensors(torch.zeros_like, state)
+    rows = torch.as_tensor(rows, dtype=torch.bool)
     # `where`, not a product with zero: what is thrown away may hold NaN.
     return map_tensors(lambda a: torch.where(_column(rows, a), torch.zeros_like(a), a), state)
 

@@ -137,7 +137,7 @@ class StreamClassifier(nn.Module):
         Args:
             batch_size: B.
             device: where it lies; by default where the model lies.
-            dtype: of the remembered features; by default the model's.
+            dtype: of the remembered features; by default the model's. bfloat16 halves the bytes.
         """
         if batch_size < 1:
             raise OptionError(f"batch_size must be at least 1, got {batch_size}")
@@ -148,7 +148,7 @@ class StreamClassifier(nn.Module):
             memory=cast(Memory, self.memory).init_state(batch_size, device=where, dtype=kind),
             seconds=torch.zeros(batch_size, device=where, dtype=torch.float64),
             clips=torch.zeros(batch_size, device=where, dtype=torch.int64),
-            logits=torch.zeros(batch_size, len(self.classes), device=where, dtype=kind),
+            logits=torch.zeros(batch_size, len(self.classes), device=where, dtype=like.dtype),
         )
 
     def step(

@@ -562,3 +562,27 @@ def test_a_whole_model_in_half_precision_streams(preset: str) -> None:
     assert logits.isfinite().all()
     for name, tensor in named_tensors(model.init_state(2)).items():
         assert named_tensors(state)[name].dtype == tensor.dtype, name
+
+
+@pytest.mark.parametrize("memory", ["fam", "pilot", "gru", "none"])
+def test_a_state_in_bfloat16_halves_the_bytes_and_hardly_moves_the_logits(memory: str) -> None:
+    torch.manual_seed(0)
+    small = {"slots": 3, "summary_tokens": 4} if memory in ("fam", "pilot") else {}
+    model = create_model(
+        "swin3d_nano", num_classes=3, memory=memory, clip_frames=8, height=32, width=32, **small
+    ).eval()
+    for name, parameter in model.named_parameters():
+        if name.endswith("gate"):
+            torch.nn.init.constant_(parameter, 0.5)
+    full, half = model.init_state(2), model.init_state(2, dtype=torch.bfloat16)
+    size = half.nbytes
+    with torch.no_grad():
+        for _ in range(9):
+            clip = torch.randn(2, 3, 8, 32, 32)
+            exact, full = model.step(clip, full)
+            rounded, half = model.step(clip, half)
+    assert half.nbytes == size
+    assert rounded.dtype == exact.dtype
+    torch.testing.assert_close(rounded, exact, atol=0.02, rtol=0.02)
+    if memory in ("fam", "pilot"):
+        assert half.nbytes < 0.52 * full.nbytes

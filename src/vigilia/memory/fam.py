@@ -74,10 +74,11 @@ class StageMemory(nn.Module):
 
     def read(self, x: Tensor, state: StageState, slot_bias: Tensor, first: Tensor) -> Tensor:
         """What memory adds. x: (B, T, H, W, D), slot_bias: (B, h, 1, L * M) -> (B, T, H, W, D)."""
-        keys, values = state.keys.flatten(1, 2), state.values.flatten(1, 2)  # (B, L * M, D)
+        keys = state.keys.flatten(1, 2).to(x.dtype)  # (B, L * M, D)
+        values = state.values.flatten(1, 2).to(x.dtype)
         bias = slot_bias
         if self.feedback is not None:
-            own_keys, own_values = self.reader.project(state.feedback)
+            own_keys, own_values = self.reader.project(state.feedback.to(x.dtype))
             hidden = torch.zeros_like(first, dtype=bias.dtype).masked_fill(first, float("-inf"))
             own_bias = hidden[:, None, None, None].expand(*bias.shape[:3], own_keys.shape[1])
             keys, values = torch.cat([own_keys, keys], 1), torch.cat([own_values, values], 1)
@@ -215,7 +216,8 @@ class FeedbackAttentionMemory(nn.Module):
             kept = held
             x = features[number - 1].flatten(1, 3)  # (B, N, D)
             if stage.feedback is not None:
-                kept = replace(kept, feedback=stage.feedback(kept.feedback, x, first))
+                tokens = stage.feedback(kept.feedback.to(x.dtype), x, first)
+                kept = replace(kept, feedback=tokens.to(kept.feedback.dtype))
             if writing and stage.writer is not None:
                 keys, values = stage.reader.project(stage.writer(x))
                 kept = replace(

@@ -53,5 +53,5 @@ class GruMemory(nn.Module):
         self, features: Features, pooled: Tensor, state: GruState, *, seconds: Tensor, clips: Tensor
     ) -> tuple[Tensor, GruState]:
         """pooled: (B, D) -> embedding (B, D + hidden)."""
-        hidden = self.cell(self.norm(pooled), state.hidden)
-        return torch.cat([pooled, hidden], dim=1), GruState(hidden)
+        hidden = self.cell(self.norm(pooled), state.hidden.to(pooled.dtype))
+        return torch.cat([pooled, hidden], dim=1), GruState(hidden.to(state.hidden.dtype))

@@ -22,7 +22,7 @@ def push(slots: Tensor, new: Tensor, rows: Tensor) -> Tensor:
 
     Pushing 1, 2, 3, 4, 5 into three slots leaves 3, 4, 5.
     """
-    moved = torch.cat([slots[:, 1:], new[:, None]], dim=1)
+    moved = torch.cat([slots[:, 1:], new[:, None].to(slots.dtype)], dim=1)
     return torch.where(rows.view(-1, *[1] * (slots.ndim - 1)), moved, slots)
 
 
