@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -13,7 +14,7 @@ from vigilia.cli.show import clock, errors, output, print_json, progress_bar
 
 if TYPE_CHECKING:
     from vigilia.evaluation import Agreement
-    from vigilia.timeline import Labels, Timeline
+    from vigilia.timeline import Labels, Segment, Timeline
 
 __all__ = ["run"]
 
@@ -105,7 +106,10 @@ def run(
         with progress_bar("{task.fields[speed]}", "{task.fields[now]}") as bar:
             task = bar.add_task(name_of(video), total=None, speed="", now="")
 
+            told_until = -math.inf
+
             def show(update: RunUpdate) -> None:
+                nonlocal told_until
                 done = update.seconds - update.start_seconds
                 fresh = update.steps - update.resumed_steps
                 share = done * fresh / max(1, update.steps)
@@ -120,10 +124,8 @@ def run(
                 )
                 if live:
                     for segment in update.closed:
-                        say(
-                            f"{clock(segment.start_seconds)} - {clock(segment.end_seconds)}  "
-                            f"{segment.label or 'unobserved'}  {segment.confidence:.2f}"
-                        )
+                        say(_line(segment))
+                        told_until = segment.end_seconds
 
             broken: BrokenVideoError | None = None
             try:
@@ -151,12 +153,10 @@ def run(
                 # The other recordings of the night are not to blame.
                 failures.append(str(error))
                 continue
-        if live and timeline.segments:
-            last = timeline.segments[-1]
-            say(
-                f"{clock(last.start_seconds)} - {clock(last.end_seconds)}  "
-                f"{last.label or 'unobserved'}  {last.confidence:.2f}"
-            )
+        if live:
+            for segment in timeline.segments:
+                if segment.start_seconds >= told_until:
+                    say(_line(segment))
         found = None if labels is None else _compare(timeline, labels, folder)
         if as_json:
             reports.append(_summary(timeline, folder, found))
@@ -169,6 +169,13 @@ def run(
     for failure in failures:
         errors.print(f"error: {' '.join(failure.split())}")
     return 2 if failures else 0
+
+
+def _line(segment: Segment) -> str:
+    return (
+        f"{clock(segment.start_seconds)} - {clock(segment.end_seconds)}  "
+        f"{segment.label or 'unobserved'}  {segment.confidence:.2f}"
+    )
 
 
 def _folders(videos: list[str], out: Path | None) -> list[Path]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
+import math
 import time
 from collections.abc import Callable
 from contextlib import closing
@@ -14,7 +15,7 @@ from typing import Any
 
 import torch
 
-from vigilia.errors import BrokenVideoError
+from vigilia.errors import BrokenVideoError, OptionError
 from vigilia.models import resolve_model
 from vigilia.running.classify import Step, classify, start
 from vigilia.running.saved import SavedRun, StepTable
@@ -107,6 +108,10 @@ def run(
         classifier, fps=fps, clip_frames=clip_frames, stride_frames=stride_frames
     )
     preprocessing = classifier.preprocessing
+    # Before anything is opened or written.
+    for name, value in (("max_gap_seconds", max_gap_seconds), ("fps", preprocessing.fps)):
+        if not 0 < value < math.inf:
+            raise OptionError(f"{name} must be a positive number, got {value}")
     with open_video(video, width=preprocessing.width, height=preprocessing.height) as reader:
         table = StepTable(len(classifier.classes))
         progress = start(classifier)
