@@ -37,7 +37,9 @@ def write_pictures(
 ) -> Path:
     """Writes pictures (T, H, W, 3) uint8, shown at `times` in milliseconds."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    with av.open(str(path), "w") as container:
+    # An .mp4 begins with its index, so that what is left of one that is cut short can be read.
+    options = {"movflags": "faststart"} if path.suffix == ".mp4" else {}
+    with av.open(str(path), "w", container_options=options) as container:
         stream = container.add_stream(codec, rate=8)
         stream.height, stream.width = pictures.shape[1:3]
         stream.pix_fmt = pixel_format

@@ -127,7 +127,18 @@ def save_tensors(path: str | Path, tensors: Mapping[str, Tensor], header: dict[s
         OutputError: the disk is full or the place may not be written to.
     """
     plain = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
-    write_atomically(Path(path), save(plain, metadata=header))
+    write_atomically(Path(path), _in_order(save(plain, metadata=header)))
+
+
+def _in_order(data: bytes) -> bytes:
+    """The same file with its header sorted: safetensors shuffles it, and equal models should make
+    equal files."""
+    end = 8 + int.from_bytes(data[:8], "little")
+    fields = json.loads(data[8:end])
+    metadata = dict(sorted(fields.pop("__metadata__", {}).items()))
+    text = json.dumps({"__metadata__": metadata, **fields}, separators=(",", ":")).encode()
+    text += b" " * (-len(text) % 8)  # the tensors behind it stay aligned
+    return len(text).to_bytes(8, "little") + text + data[end:]
 
 
 def read_tensors(path: str | Path) -> tuple[dict[str, Tensor], dict[str, str]]:

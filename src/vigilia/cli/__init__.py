@@ -76,7 +76,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 0
     except Exception as error:
         # What the option parser raises, whichever package it comes from.
-        if type(error).__name__ == "Abort":  # its name for KeyboardInterrupt
+        if type(error).__name__ == "Abort":  # some versions' name for KeyboardInterrupt
             return _interrupted()
         explain = getattr(error, "format_message", None)
         if explain is None:
@@ -84,6 +84,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         message = explain()
         # Without a command the help is shown, and there is nothing to add to it.
         return _fail(message) if message else 2
+    # Other versions turn KeyboardInterrupt into this code and say nothing.
+    if result == 130:
+        return _interrupted()
     return result if isinstance(result, int) else 0
 
 

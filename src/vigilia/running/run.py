@@ -15,7 +15,7 @@ from typing import Any
 
 import torch
 
-from vigilia.errors import BrokenVideoError, OptionError
+from vigilia.errors import BrokenVideoError, OptionError, VideoError
 from vigilia.models import resolve_model
 from vigilia.running.classify import Step, classify, start
 from vigilia.running.saved import SavedRun, StepTable
@@ -105,7 +105,10 @@ def run(
     )
     classifier = resolve_model(model, weights=weights, device=device)
     classifier = resampled(
-        classifier, fps=fps, clip_frames=clip_frames, stride_frames=stride_frames
+        classifier,
+        fps=None if fps is None else float(fps),  # 8 is the same rate as 8.0
+        clip_frames=clip_frames,
+        stride_frames=stride_frames,
     )
     preprocessing = classifier.preprocessing
     # Before anything is opened or written.
@@ -132,9 +135,12 @@ def run(
         resumed = len(table)
         for record in table:
             builder.add(record.start_seconds, record.end_seconds, record.probabilities)
-        items = reader.samples(
-            fps=preprocessing.fps, max_gap_seconds=max_gap_seconds, resume=progress.position
-        )
+        try:
+            items = reader.samples(
+                fps=preprocessing.fps, max_gap_seconds=max_gap_seconds, resume=progress.position
+            )
+        except VideoError as error:
+            raise VideoError(f"{error} (--restart)") from error
         broken: BrokenVideoError | None = None
         saved_at = time.monotonic()
         with closing(prefetch(items, size=2 * preprocessing.clip_frames)) as source:

@@ -21,6 +21,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from vigilia.checkpoint import read_tensors, save_tensors
 from vigilia.errors import CheckpointError, OutputError
@@ -116,41 +117,49 @@ class SavedRun:
         if not self._snapshot.exists():
             self._records.unlink(missing_ok=True)
             return fresh
-        tensors, header = read_tensors(self._snapshot)
+        try:
+            tensors, header = read_tensors(self._snapshot)
+        except CheckpointError as error:
+            raise CheckpointError(f"{error}; use --restart") from error
         if header.get("format") != FORMAT:
             raise CheckpointError(f"{self._snapshot}: not a run of this version; use --restart")
-        saved, asked = json.loads(header["identity"]), json.loads(json.dumps(self.identity))
+        try:
+            self._refuse_another(json.loads(header["identity"]))
+            place = json.loads(header["place"])
+            kept = self._kept(place["steps"] * table.dtype.itemsize)
+            progress = _progress(fresh, tensors, place)
+        except (AttributeError, IndexError, KeyError, TypeError, ValueError) as error:
+            raise CheckpointError(
+                f"{self._snapshot}: is damaged ({' '.join(str(error).split())[:160]}); "
+                "use --restart"
+            ) from error
+        table.extend(kept)
+        self._steps = place["steps"]
+        return progress
+
+    def _refuse_another(self, saved: dict[str, Any]) -> None:
+        asked = json.loads(json.dumps(self.identity))
         if saved != asked:
             other = next(key for key in {**saved, **asked} if saved.get(key) != asked.get(key))
             raise CheckpointError(
                 f"{self.folder}: an unfinished run with another {other} lies there; go on with the "
                 "same arguments, name another --out, or use --restart"
             )
-        place = json.loads(header["place"])
-        size = place["steps"] * table.dtype.itemsize
+
+    def _kept(self, size: int) -> bytes:
+        """The records that belong to the snapshot; what came behind them is cut off."""
         try:
             with self._records.open("r+b") as file:
                 kept = file.read(size)
-                file.truncate(size)
+                if len(kept) == size:
+                    file.truncate(size)
         except OSError as error:
-            raise CheckpointError(f"{self._records}: cannot be read ({error.strerror})") from error
+            raise CheckpointError(
+                f"{self._records}: cannot be read ({error.strerror}); use --restart"
+            ) from error
         if len(kept) < size:
             raise CheckpointError(f"{self._records}: is cut short; use --restart")
-        table.extend(kept)
-        self._steps = place["steps"]
-        frames = tensors.pop("window.frames")
-        window = replace(
-            fresh.window,
-            frames=tuple(frames.numpy()) if place["window"]["filled"] else (),
-            fresh=place["window"]["fresh"],
-            start_seconds=place["window"]["start_seconds"],
-            last_seconds=place["window"]["last_seconds"],
-        )
-        try:
-            state = with_tensors(fresh.state, tensors)
-        except ValueError as error:
-            raise CheckpointError(f"{self._snapshot}: {error}; use --restart") from error
-        return Progress(state=state, window=window, position=Position(**place["position"]))
+        return kept
 
     def append(self, encoded: bytes) -> None:
         """Notes a step's record; it reaches the disk with the next snapshot."""
@@ -209,3 +218,16 @@ class SavedRun:
         # Something of the user's may lie there too; then the folder stays.
         with contextlib.suppress(OSError):
             self.folder.rmdir()
+
+
+def _progress(fresh: Progress, tensors: dict[str, Tensor], place: dict[str, Any]) -> Progress:
+    frames = tensors.pop("window.frames")
+    window = replace(
+        fresh.window,
+        frames=tuple(frames.numpy()) if place["window"]["filled"] else (),
+        fresh=place["window"]["fresh"],
+        start_seconds=place["window"]["start_seconds"],
+        last_seconds=place["window"]["last_seconds"],
+    )
+    state = with_tensors(fresh.state, tensors)
+    return Progress(state=state, window=window, position=Position(**place["position"]))
