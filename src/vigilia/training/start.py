@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 import os
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -17,6 +18,7 @@ from vigilia.errors import LabelError, OptionError, OutputError
 from vigilia.models import load_backbone_weights, usable_device
 from vigilia.stream import StreamClassifier, build_model, create_model
 from vigilia.timeline import check_labels
+from vigilia.timeline.timeline import UNOBSERVED
 from vigilia.training.loop import TrainingUpdate, train_model
 from vigilia.training.options import TrainOptions
 from vigilia.training.recordings import Recording, prepare_recording
@@ -85,6 +87,14 @@ def train_recordings(
         raise LabelError(
             f"{annotated[0].labels.path}: nothing is labelled, so nothing can be learned"
         )
+    if not 0 < fps < math.inf:
+        raise OptionError(f"fps must be a positive number, got {fps}")
+    for name in names:
+        if name in ("", UNOBSERVED) or names.count(name) > 1:
+            raise OptionError(
+                f"classes must be different names, none of them empty or {UNOBSERVED!r}, "
+                f"got {list(names)}"
+            )
     for one in annotated:
         check_labels(one.labels, classes=names)  # before hours of decoding, not after
     _check_place(out)
