@@ -402,13 +402,17 @@ def test_every_parameter_of_the_memory_learns_from_a_later_clip(preset: str) -> 
 
 
 @pytest.mark.parametrize("preset", QUEUES)
-def test_gradient_reaches_the_writer_only_through_earlier_clips(preset: str) -> None:
+def test_gradient_reaches_the_writer_in_the_same_step_only_through_the_embedding(
+    preset: str,
+) -> None:
     model = build(preset)
-    logits, _ = model.step(clips(1, 1)[0], model.init_state(1))
+    logits, state = model.step(clips(1, 1)[0], model.init_state(1))
     logits.sum().backward()
     for stage in model.memory.stages:  # type: ignore[union-attr]
-        for parameter in stage.writer.parameters():
-            assert parameter.grad is None or not parameter.grad.any()
+        written = bool((state.memory.slot_spans > 0).any())  # type: ignore[attr-defined]
+        at_once = stage.embedding_reader is not None and written
+        reached = [p.grad is not None and p.grad.any() for p in stage.writer.parameters()]
+        assert any(reached) == at_once
 
 
 @pytest.mark.parametrize("preset", GATED)
@@ -434,7 +438,8 @@ def test_every_gate_starts_at_zero_and_is_there(preset: str) -> None:
         for name, parameter in build(preset, opened=False).named_parameters()
         if name.rsplit(".", 1)[-1] == "gate"
     }
-    assert len(gates) == 2  # stages 3 and 4
+    # Stages 3 and 4, each read by the clip's tokens and by its embedding; the pilot by tokens.
+    assert len(gates) == (2 if preset == "pilot" else 4)
     assert not any(gate.any() for gate in gates.values())
 
 
@@ -547,8 +552,8 @@ def test_a_state_of_another_precision_keeps_clocks_exact(preset: str) -> None:
     state, half = model.init_state(2), model.init_state(2, dtype=torch.bfloat16)
     assert half.seconds.dtype == torch.float64
     assert half.clips.dtype == torch.int64
-    assert half.logits.dtype == torch.bfloat16
-    assert half.nbytes < state.nbytes
+    assert half.logits.dtype == state.logits.dtype  # what is reported keeps its precision
+    assert half.nbytes < state.nbytes or preset == "none"
 
 
 @every_preset

@@ -152,7 +152,10 @@ def test_with_nothing_remembered_only_the_learned_token_is_read() -> None:
     reader = open_reader()
     bias = torch.full((2, 2, 1, 4), float("-inf"))
     x = torch.randn(2, 5, 16)
-    got = reader(x, torch.randn(2, 4, 16), torch.randn(2, 4, 16), bias)
+    key, value = reader.nothing(2)
+    keys = torch.cat([key, torch.randn(2, 4, 16)], dim=1)
+    values = torch.cat([value, torch.randn(2, 4, 16)], dim=1)
+    got = reader(x, keys, values, torch.cat([torch.zeros(2, 2, 1, 1), bias], dim=-1))
     expected = reader.gate * reader.output(reader.no_memory[1])
     assert got.isfinite().all()
     assert torch.allclose(got, expected.expand(2, 5, 16), atol=1e-6)
@@ -175,7 +178,7 @@ def test_a_greater_bias_draws_attention() -> None:
 
 
 def test_a_clip_before_the_first_does_not_see_the_feedback_tokens() -> None:
-    stage = StageMemory(16, heads=2, summary_tokens=2, feedback_tokens=3)
+    stage = StageMemory(16, heads=2, summary_tokens=2, feedback_tokens=3, embedding_dim=8)
     nn.init.normal_(stage.reader.gate)
     x = torch.randn(2, 1, 2, 2, 16)
     bias = torch.zeros(2, 2, 1, 4)

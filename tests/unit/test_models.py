@@ -148,7 +148,7 @@ def test_fam_on_swin_t_remembers_in_less_than_12_megabytes_a_stage() -> None:
     # Keys and values of 25 slots of 128 tokens, and 64 feedback tokens, at 384 and 768 features.
     tokens = (2 * 25 * 128 + 64) * (384 + 768)
     clocks = 25 * 16 + 16
-    assert facts.state_bytes_bfloat16 == 2 * tokens + clocks + 400 * 2
+    assert facts.state_bytes_bfloat16 == 2 * tokens + clocks + 400 * 4
     assert facts.state_bytes == 4 * tokens + clocks + 400 * 4
     assert facts.memory_seconds == 200.0
     assert describe("swin3d_t", "pilot").memory_seconds == 50.0

@@ -21,7 +21,7 @@ from vigilia.state import named_tensors
 from vigilia.stream import StreamClassifier, create_model
 from vigilia.training import Recording, TrainingUpdate, TrainOptions, evaluate_clips, train_model
 from vigilia.training.loop import class_weights, train_chunk
-from vigilia.training.optimiser import learning_rate_at, make_optimiser
+from vigilia.training.optimiser import GATE_RATE, learning_rate_at, make_optimiser
 from vigilia.training.rows import first_cursor
 
 SIZE, FRAMES, STRIDE = 16, 4, 2
@@ -125,11 +125,15 @@ def test_the_learning_rate_of_a_short_run_is_a_rate(total: int, warmup: float) -
 @pytest.mark.parametrize("memory", ["fam", "gru"])
 def test_only_the_matrices_of_layers_decay(memory: str) -> None:
     model = tiny(memory)
-    decaying, others = make_optimiser(model, TrainOptions(weight_decay=0.3)).param_groups
-    assert (decaying["weight_decay"], others["weight_decay"]) == (0.3, 0.0)
+    groups = make_optimiser(model, TrainOptions(weight_decay=0.3)).param_groups
+    decaying, others, gates = groups
+    assert [group["weight_decay"] for group in groups] == [0.3, 0.0, 0.0]
     names = {id(parameter): name for name, parameter in model.named_parameters()}
     decayed = {names[id(parameter)] for parameter in decaying["params"]}
-    still = {names[id(parameter)] for parameter in others["params"]}
+    quick = {names[id(parameter)] for parameter in gates["params"]}
+    still = {names[id(parameter)] for parameter in others["params"]} | quick
+    assert quick == {name for name in names.values() if name.endswith("gate")}
+    assert gates["rate"] == GATE_RATE > 1
     assert decayed | still == set(names.values())
     assert not decayed & still
     assert all(name.endswith("weight") for name in decayed)

@@ -66,6 +66,9 @@ def train(
         float,
         typer.Option(min=0, max=1, help="Chance that a row plays on from chunk to chunk."),
     ] = 0.8,
+    freeze_backbone: Annotated[
+        bool, typer.Option("--freeze-backbone", help="Train memory and head alone.")
+    ] = False,
     learning_rate: Annotated[float, typer.Option(help="AdamW's, at its peak.")] = 3e-4,
     drop_path: Annotated[float, typer.Option(min=0, max=1, help="Stochastic depth.")] = 0.0,
     mirror: Annotated[bool, typer.Option(help="Mirror recordings at random.")] = True,
@@ -106,6 +109,7 @@ def train(
         rows=rows,
         chunk_clips=chunk_clips,
         carry_probability=carry_probability,
+        freeze_backbone=freeze_backbone,
         learning_rate=learning_rate,
         mirror=mirror,
         quarter_turns=quarter_turns,

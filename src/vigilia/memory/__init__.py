@@ -27,6 +27,7 @@ def fam(
     feedback_tokens: int = 64,
     write_every: int = 4,
     consolidate: bool = False,
+    reads_embedding: bool = True,
     head_dim: int = 32,
 ) -> FeedbackAttentionMemory:
     """Both tiers: 25 slots of clips that do not overlap (200 s at 4 FPS), and 64 feedback tokens.
@@ -42,6 +43,7 @@ def fam(
         feedback_tokens=feedback_tokens,
         write_every=write_every,
         consolidate=consolidate,
+        reads_embedding=reads_embedding,
         head_dim=head_dim,
     )
 
@@ -65,6 +67,7 @@ def pilot(
         summary_tokens=summary_tokens,
         feedback_tokens=0,
         write_every=1,
+        reads_embedding=False,
         head_dim=head_dim,
     )
 

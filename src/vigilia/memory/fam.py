@@ -2,9 +2,9 @@
 
 The recent tier is a queue of L slots, each M summary tokens of one written clip; the feedback tier
 is F recurrent tokens that have no horizon (Hwang et al., "TransformerFAM", 2024). Both are read in
-the last block of the chosen stages, through a gate that starts at zero. Gradient flows from a later
-clip's loss through the reading into the writing: memory is not detached (the same paper, section
-3.3; detached, its receptive field is the clip).
+the last block of the chosen stages, and by the pooled embedding, through gates that start at zero.
+Gradient flows from a later clip's loss through the reading into the writing: memory is not detached
+(the same paper, section 3.3; detached, its receptive field is the clip).
 
 Letters: B streams, L slots, M summary tokens, F feedback tokens, D features, h heads.
 """
@@ -21,7 +21,7 @@ from torch import Tensor, nn
 from vigilia.errors import OptionError
 from vigilia.memory.base import Features, Readers
 from vigilia.memory.feedback import FeedbackTier
-from vigilia.memory.reading import MemoryReader, slot_bias
+from vigilia.memory.reading import EmbeddingReader, MemoryReader, slot_bias
 from vigilia.memory.slots import merge_neighbours, push
 from vigilia.memory.writing import SummaryWriter
 from vigilia.state import State
@@ -60,9 +60,17 @@ class MemoryState(State):
 
 
 class StageMemory(nn.Module):
-    """Reader, writer and feedback tier of one stage."""
+    """Readers, writer and feedback tier of one stage."""
 
-    def __init__(self, dim: int, *, heads: int, summary_tokens: int, feedback_tokens: int) -> None:
+    def __init__(
+        self,
+        dim: int,
+        *,
+        heads: int,
+        summary_tokens: int,
+        feedback_tokens: int,
+        embedding_dim: int,
+    ) -> None:
         super().__init__()
         self.reader = MemoryReader(dim, heads=heads)
         self.writer = (
@@ -71,19 +79,41 @@ class StageMemory(nn.Module):
         self.feedback = (
             FeedbackTier(dim, tokens=feedback_tokens, heads=heads) if feedback_tokens else None
         )
+        self.embedding_reader = (
+            EmbeddingReader(embedding_dim, memory_dim=dim, heads=heads) if embedding_dim else None
+        )
+
+    def recall(
+        self, state: StageState, slot_bias: Tensor, first: Tensor, dtype: torch.dtype
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """Everything there is to attend to: keys (B, S, D), values (B, S, D), bias (B, h, 1, S).
+
+        Args:
+            state: what the stage remembers.
+            slot_bias: (B, h, 1, L * M).
+            first: (B,) bool, rows whose feedback tokens nothing was written to yet.
+            dtype: of the clip's tokens.
+        """
+        key, value = self.reader.nothing(len(first))
+        keys, values = [key], [value]
+        bias = [torch.zeros(len(first), self.reader.heads, 1, 1, device=key.device, dtype=dtype)]
+        if self.feedback is not None:
+            own_keys, own_values = self.reader.project(state.feedback.to(dtype))
+            hidden = torch.zeros_like(first, dtype=dtype).masked_fill(first, float("-inf"))
+            keys.append(own_keys)
+            values.append(own_values)
+            bias.append(
+                hidden[:, None, None, None].expand(-1, self.reader.heads, 1, own_keys.shape[1])
+            )
+        keys.append(state.keys.flatten(1, 2).to(dtype))  # (B, L * M, D)
+        values.append(state.values.flatten(1, 2).to(dtype))
+        bias.append(slot_bias)
+        return torch.cat(keys, 1), torch.cat(values, 1), torch.cat(bias, -1)
 
     def read(self, x: Tensor, state: StageState, slot_bias: Tensor, first: Tensor) -> Tensor:
-        """What memory adds. x: (B, T, H, W, D), slot_bias: (B, h, 1, L * M) -> (B, T, H, W, D)."""
-        keys = state.keys.flatten(1, 2).to(x.dtype)  # (B, L * M, D)
-        values = state.values.flatten(1, 2).to(x.dtype)
-        bias = slot_bias
-        if self.feedback is not None:
-            own_keys, own_values = self.reader.project(state.feedback.to(x.dtype))
-            hidden = torch.zeros_like(first, dtype=bias.dtype).masked_fill(first, float("-inf"))
-            own_bias = hidden[:, None, None, None].expand(*bias.shape[:3], own_keys.shape[1])
-            keys, values = torch.cat([own_keys, keys], 1), torch.cat([own_values, values], 1)
-            bias = torch.cat([own_bias, bias], dim=-1)
-        return self.reader(x.flatten(1, 3), keys, values, bias).view_as(x)
+        """What memory adds to a clip's tokens. x: (B, T, H, W, D) -> (B, T, H, W, D)."""
+        recalled = self.recall(state, slot_bias, first, x.dtype)
+        return self.reader(x.flatten(1, 3), *recalled).view_as(x)
 
 
 class FeedbackAttentionMemory(nn.Module):
@@ -91,7 +121,7 @@ class FeedbackAttentionMemory(nn.Module):
 
     Args:
         stage_dims: D of every stage of the backbone.
-        embedding_dim: D of the backbone's pooled summary, which passes through unchanged.
+        embedding_dim: D of the backbone's pooled summary.
         stages: numbers of the stages that are remembered and that read, counted from 1.
         slots: L; 0 leaves the feedback tier alone.
         summary_tokens: M.
@@ -99,6 +129,7 @@ class FeedbackAttentionMemory(nn.Module):
         write_every: a slot is written every so many clips. With a stride of a quarter clip, 4
             writes clips that do not overlap.
         consolidate: when the queue is full, merge neighbours instead of dropping the oldest slot.
+        reads_embedding: the pooled embedding reads, too; see `EmbeddingReader`.
         head_dim: features per attention head; divides every chosen D.
 
     Raises:
@@ -116,6 +147,7 @@ class FeedbackAttentionMemory(nn.Module):
         feedback_tokens: int = 64,
         write_every: int = 4,
         consolidate: bool = False,
+        reads_embedding: bool = True,
         head_dim: int = 32,
     ) -> None:
         super().__init__()
@@ -153,6 +185,7 @@ class FeedbackAttentionMemory(nn.Module):
                 heads=stage_dims[stage - 1] // head_dim,
                 summary_tokens=summary_tokens if slots else 0,
                 feedback_tokens=feedback_tokens,
+                embedding_dim=embedding_dim if reads_embedding else 0,
             )
             for stage in stages
         )
@@ -231,7 +264,21 @@ class FeedbackAttentionMemory(nn.Module):
                 slot_seconds=push(state.slot_seconds, seconds, due),
                 slot_spans=push(state.slot_spans, torch.ones_like(clips), due),
             )
-        return pooled, state
+        return pooled + self._read_embedding(pooled, state, seconds), state
+
+    def _read_embedding(self, pooled: Tensor, state: MemoryState, seconds: Tensor) -> Tensor:
+        """What memory adds to the embedding, the clip itself already written. (B, D)."""
+        added = torch.zeros_like(pooled)
+        written = torch.zeros_like(seconds, dtype=torch.bool)
+        age = seconds[:, None] - state.slot_seconds
+        for _, stage, kept in self._each_stage(state):
+            if stage.embedding_reader is not None:
+                bias = slot_bias(
+                    stage.reader.age_bias, age, state.slot_spans > 0, self.summary_tokens
+                )
+                recalled = stage.recall(kept, bias, written, pooled.dtype)
+                added = added + stage.embedding_reader(pooled, *recalled)
+        return added
 
     def _make_room(self, state: MemoryState, due: Tensor) -> MemoryState:
         if not self.consolidate:

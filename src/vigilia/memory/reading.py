@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from vigilia.layers.attention import attend
 
-__all__ = ["AGE_KNOTS", "MemoryReader", "age_bias", "slot_bias"]
+__all__ = ["AGE_KNOTS", "EmbeddingReader", "MemoryReader", "age_bias", "slot_bias"]
 
 AGE_KNOTS = 21
 """Knots of the age bias: 0, 1, 3, 7, ... 2^20 - 1 seconds, the last about twelve days."""
@@ -70,14 +70,42 @@ class MemoryReader(nn.Module):
         keys, values = self.key_value(self.norm_memory(tokens)).chunk(2, dim=-1)
         return keys, values
 
+    def nothing(self, batch_size: int) -> tuple[Tensor, Tensor]:
+        """The token that is always there: key and value, each (B, 1, D)."""
+        key, value = self.no_memory.expand(batch_size, 1, 2, -1).unbind(2)
+        return key, value
+
     def forward(self, x: Tensor, keys: Tensor, values: Tensor, bias: Tensor) -> Tensor:
         """What memory adds to a clip.
 
         x: (B, N, D), keys: (B, S, D), values: (B, S, D), bias: (B, h, 1, S) -> (B, N, D).
         """
-        first_key, first_value = self.no_memory.to(keys.dtype).expand(len(x), 1, 2, -1).unbind(2)
-        keys = torch.cat([first_key, keys], dim=1)
-        values = torch.cat([first_value, values], dim=1)
-        bias = torch.cat([torch.zeros_like(bias[..., :1]), bias], dim=-1)
         mixed = attend(self.query(self.norm(x)), keys, values, heads=self.heads, bias=bias)
         return self.gate * self.output(mixed)
+
+
+class EmbeddingReader(nn.Module):
+    """The same memory, read once more by the clip's pooled embedding, through a gate of its own.
+
+    It reads after the clip was written, so that what the clip itself added to the memory counts at
+    once, and the loss reaches the writer without a detour through the next clip's blocks.
+
+    Args:
+        dim: D of the embedding.
+        memory_dim: width of the memory's keys and values.
+        heads: h; divides `memory_dim`.
+    """
+
+    def __init__(self, dim: int, *, memory_dim: int, heads: int) -> None:
+        super().__init__()
+        self.heads = heads
+        self.norm = nn.LayerNorm(dim)
+        self.query = nn.Linear(dim, memory_dim)
+        self.output = nn.Linear(memory_dim, dim)
+        self.gate = nn.Parameter(torch.zeros(dim))
+
+    def forward(self, embedding: Tensor, keys: Tensor, values: Tensor, bias: Tensor) -> Tensor:
+        """embedding: (B, D), keys and values: (B, S, M), bias: (B, h, 1, S) -> (B, D)."""
+        query = self.query(self.norm(embedding))[:, None]
+        mixed = attend(query, keys, values, heads=self.heads, bias=bias)
+        return self.gate * self.output(mixed)[:, 0]

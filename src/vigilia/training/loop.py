@@ -115,6 +115,7 @@ def train_model(
         raise OptionError(f"quarter_turns needs square pictures, got {height} by {width}")
     device = model.head.weight.device
     weights = class_weights(recordings, len(model.classes), options.balance).to(device)
+    model.backbone.requires_grad_(not options.freeze_backbone)
     optimiser = make_optimiser(model, options)
     fresh = model.init_state(options.rows)
     per_epoch = max(1, sum(map(len, recordings)) // (options.rows * options.chunk_clips))
@@ -135,8 +136,10 @@ def train_model(
     for update in range(progress.update, total):
         rate = learning_rate_at(update, total, options)
         for group in optimiser.param_groups:
-            group["lr"] = rate
+            group["lr"] = rate * group.get("rate", 1.0)
         model.train()
+        if options.freeze_backbone:
+            model.backbone.eval()
         loss, state, cursor = train_chunk(
             model, recordings, progress.state, progress.cursor, options, update, weights
         )

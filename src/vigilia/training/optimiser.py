@@ -9,7 +9,11 @@ from torch import nn
 
 from vigilia.training.options import TrainOptions
 
-__all__ = ["learning_rate_at", "make_optimiser"]
+__all__ = ["GATE_RATE", "learning_rate_at", "make_optimiser"]
+
+
+GATE_RATE = 10.0
+"""Gates learn this much faster: they start at zero, and what lies behind them waits for them."""
 
 
 def make_optimiser(model: nn.Module, options: TrainOptions) -> torch.optim.AdamW:
@@ -24,12 +28,19 @@ def make_optimiser(model: nn.Module, options: TrainOptions) -> torch.optim.AdamW
         if isinstance(module, nn.Linear | nn.Conv2d | nn.Conv3d)
     }
     trainable = [parameter for parameter in model.parameters() if parameter.requires_grad]
+    gates = [
+        parameter
+        for name, parameter in model.named_parameters()
+        if name.endswith("gate") and parameter.requires_grad
+    ]
     decayed = [parameter for parameter in trainable if id(parameter) in matrices]
-    others = [parameter for parameter in trainable if id(parameter) not in matrices]
+    apart = matrices | {id(parameter) for parameter in gates}
+    others = [parameter for parameter in trainable if id(parameter) not in apart]
     return torch.optim.AdamW(
         [
             {"params": decayed, "weight_decay": options.weight_decay},
             {"params": others, "weight_decay": 0.0},
+            {"params": gates, "weight_decay": 0.0, "rate": GATE_RATE},
         ],
         lr=options.learning_rate,
         betas=(0.9, 0.98),

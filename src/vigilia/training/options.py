@@ -21,6 +21,8 @@ class TrainOptions:
         carry_probability: chance that a row plays on at the start of a chunk and keeps its state;
             otherwise it jumps elsewhere and starts empty (random state passing: TransformerFAM,
             2024, section 3.4). 0.8 makes stretches of 5 chunks on average.
+        freeze_backbone: train memory and head alone: the backbone costs a third, and cannot
+            forget what it knows.
         learning_rate: AdamW's, at its peak.
         weight_decay: on weight matrices only.
         warmup: share of all updates over which the learning rate rises; it then falls to zero
@@ -40,6 +42,7 @@ class TrainOptions:
     rows: int = 4
     chunk_clips: int = 8
     carry_probability: float = 0.8
+    freeze_backbone: bool = False
     learning_rate: float = 3e-4
     weight_decay: float = 0.05
     warmup: float = 0.05
