@@ -11,6 +11,7 @@ import pytest
 import torch
 
 import vigilia
+from conftest import write_pictures
 from vigilia.checkpoint import load_model
 from vigilia.cli import main
 from vigilia.errors import OptionError
@@ -251,7 +252,6 @@ def test_a_folder_of_chunks_is_one_recording(
     whole = make_video(tmp_path / "whole.mkv", 100, **lossless)
     with open_video(whole) as reader:
         pictures = np.stack([frame.pixels for frame in reader])
-    from conftest import write_pictures
 
     # Natural order: chunk 10 comes last.
     for number, (start, end) in {1: (0, 30), 2: (30, 33), 10: (33, 100)}.items():

@@ -12,6 +12,7 @@ import pytest
 import torch
 
 import vigilia.training.recordings as recordings
+from conftest import tiny_model
 from vigilia.errors import LabelError, OptionError, OutputError, VideoError
 from vigilia.preprocessing import Preprocessing
 from vigilia.running.classify import classify, start
@@ -49,7 +50,6 @@ def same(one: Recording, two: Recording) -> bool:
 def test_frames_and_clips_are_those_that_run_sees(
     make_video: MakeVideo, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from conftest import tiny_model
 
     model: StreamClassifier = tiny_model(height=16, width=24)
     video = make_video(tmp_path / "a.mkv", times=HOLE)
