@@ -17,8 +17,10 @@ def demo(
     out: Annotated[Path, typer.Option(help="Folder for everything the demo makes.")] = Path(
         "demo-output"
     ),
-    minutes: Annotated[float, typer.Option(min=1, help="Length of the recording.")] = 30.0,
-    seed: Annotated[int, typer.Option(min=0, help="Of the recording.")] = 9000,
+    minutes: Annotated[
+        float, typer.Option(metavar="N", min=1, help="Length of the recording.")
+    ] = 30.0,
+    seed: Annotated[int, typer.Option(metavar="N", min=0, help="Of the recording.")] = 9000,
 ) -> None:
     """Stream a simulated half hour through a small model, with and without memory.
 

@@ -17,7 +17,7 @@ def evaluate(
     timeline: Annotated[Path, typer.Argument(help="A timeline: .json, .csv or .vtt.")],
     labels: Annotated[Path, typer.Argument(metavar="LABELS.csv", help="What people scored.")],
     step_seconds: Annotated[
-        float, typer.Option(min=0.001, help="Length of a scored cell, in seconds.")
+        float, typer.Option(metavar="N", min=0.001, help="Length of a scored cell, in seconds.")
     ] = 1.0,
     plot: Annotated[
         Path | None, typer.Option(help="Draw truth and timeline into this .png or .svg.")

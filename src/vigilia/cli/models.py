@@ -14,7 +14,9 @@ __all__ = ["models"]
 def models(
     size: Annotated[
         int | None,
-        typer.Option(min=8, help="Height and width of the frames. [default: 224, nano 64]"),
+        typer.Option(
+            metavar="N", min=8, help="Height and width of the frames. [default: 224, nano 64]"
+        ),
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:

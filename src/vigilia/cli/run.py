@@ -43,25 +43,35 @@ def run(
     ] = None,
     device: Annotated[str, typer.Option(help="cpu, cuda, cuda:1, mps.")] = "cpu",
     fps: Annotated[
-        float | None, typer.Option(min=0.01, help="Samples per second. [default: the model's]")
+        float | None,
+        typer.Option(metavar="N", min=0.01, help="Samples per second. [default: the model's]"),
     ] = None,
     clip_frames: Annotated[
-        int | None, typer.Option(min=2, help="Frames of a clip. [default: the model's]")
+        int | None,
+        typer.Option(metavar="N", min=2, help="Frames of a clip. [default: the model's]"),
     ] = None,
     stride_frames: Annotated[
-        int | None, typer.Option(min=1, help="Frames from clip to clip. [default: the model's]")
+        int | None,
+        typer.Option(metavar="N", min=1, help="Frames from clip to clip. [default: the model's]"),
     ] = None,
     smooth_seconds: Annotated[
-        float, typer.Option(min=0, help="Time constant of the smoothing of probabilities.")
+        float,
+        typer.Option(metavar="N", min=0, help="Time constant of the smoothing of probabilities."),
     ] = 0.0,
     hysteresis: Annotated[
-        float, typer.Option(min=0, max=1, help="Lead in probability that a change of state takes.")
+        float,
+        typer.Option(
+            metavar="N", min=0, max=1, help="Lead in probability that a change of state takes."
+        ),
     ] = 0.0,
     minimum_bout_seconds: Annotated[
-        float, typer.Option("--minimum-bout-seconds", "--min-bout", min=0, help="Shortest bout.")
+        float, typer.Option("--min-bout", metavar="N", min=0, help="Shortest bout.")
     ] = 0.0,
     max_gap_seconds: Annotated[
-        float, typer.Option(min=0, help="A longer time without a frame counts as unobserved.")
+        float,
+        typer.Option(
+            metavar="N", min=0, help="A longer time without a frame counts as unobserved."
+        ),
     ] = 2.0,
     truth: Annotated[
         Path | None,

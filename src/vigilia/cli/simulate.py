@@ -15,8 +15,10 @@ __all__ = ["simulate"]
 
 def simulate(
     video: Annotated[Path, typer.Argument(metavar="VIDEO.mp4", help="The video to write.")],
-    minutes: Annotated[float, typer.Option(min=0.1, help="Length.")] = 30.0,
-    seed: Annotated[int, typer.Option(min=0, help="The same seed gives the same recording.")] = 0,
+    minutes: Annotated[float, typer.Option(metavar="N", min=0.1, help="Length.")] = 30.0,
+    seed: Annotated[
+        int, typer.Option(metavar="N", min=0, help="The same seed gives the same recording.")
+    ] = 0,
 ) -> None:
     """Draw a sleeping animal seen from above, with its labels beside it.
 

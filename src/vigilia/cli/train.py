@@ -34,9 +34,13 @@ def train(
         str | None,
         typer.Option(help="fam, pilot, gru or none. [default: the model file's, or fam]"),
     ] = None,
-    slots: Annotated[int | None, typer.Option(help="Slots of fam and pilot.")] = None,
-    summary_tokens: Annotated[int | None, typer.Option(help="Tokens of a slot.")] = None,
-    feedback_tokens: Annotated[int | None, typer.Option(help="Feedback tokens of fam.")] = None,
+    slots: Annotated[int | None, typer.Option(metavar="N", help="Slots of fam and pilot.")] = None,
+    summary_tokens: Annotated[
+        int | None, typer.Option(metavar="N", help="Tokens of a slot.")
+    ] = None,
+    feedback_tokens: Annotated[
+        int | None, typer.Option(metavar="N", help="Feedback tokens of fam.")
+    ] = None,
     classes: Annotated[
         str | None,
         typer.Option(help="Comma-separated, in the order wanted. [default: those in the labels]"),
@@ -49,35 +53,46 @@ def train(
         str | None, typer.Option(help="Column of the label, if it is not called label or state.")
     ] = None,
     label_fps: Annotated[
-        float | None, typer.Option(help="Frames a second, if the labels count frames.")
+        float | None, typer.Option(metavar="N", help="Frames a second, if the labels count frames.")
     ] = None,
-    fps: Annotated[float, typer.Option(min=0.01, help="Samples per second.")] = 4.0,
-    clip_frames: Annotated[int, typer.Option(min=2, help="Frames of a clip.")] = 32,
-    stride_frames: Annotated[int, typer.Option(min=1, help="Frames between clips.")] = 8,
+    fps: Annotated[float, typer.Option(metavar="N", min=0.01, help="Samples per second.")] = 4.0,
+    clip_frames: Annotated[int, typer.Option(metavar="N", min=2, help="Frames of a clip.")] = 32,
+    stride_frames: Annotated[
+        int, typer.Option(metavar="N", min=1, help="Frames between clips.")
+    ] = 8,
     size: Annotated[
-        int | None, typer.Option(min=8, help="Height and width. [default: 224, nano 64]")
+        int | None,
+        typer.Option(metavar="N", min=8, help="Height and width. [default: 224, nano 64]"),
     ] = None,
-    epochs: Annotated[int, typer.Option(min=1, help="Passes over all clips.")] = 20,
-    rows: Annotated[int, typer.Option(min=1, help="Recordings side by side.")] = 4,
+    epochs: Annotated[int, typer.Option(metavar="N", min=1, help="Passes over all clips.")] = 20,
+    rows: Annotated[int, typer.Option(metavar="N", min=1, help="Recordings side by side.")] = 4,
     chunk_clips: Annotated[
-        int, typer.Option(min=1, help="Clips through which gradient flows back.")
+        int, typer.Option(metavar="N", min=1, help="Clips through which gradient flows back.")
     ] = 8,
     carry_probability: Annotated[
         float,
-        typer.Option(min=0, max=1, help="Chance that a row plays on from chunk to chunk."),
+        typer.Option(
+            metavar="N", min=0, max=1, help="Chance that a row plays on from chunk to chunk."
+        ),
     ] = 0.8,
     freeze_backbone: Annotated[
         bool, typer.Option("--freeze-backbone", help="Train memory and head alone.")
     ] = False,
-    learning_rate: Annotated[float, typer.Option(help="AdamW's, at its peak.")] = 3e-4,
-    drop_path: Annotated[float, typer.Option(min=0, max=1, help="Stochastic depth.")] = 0.0,
+    learning_rate: Annotated[float, typer.Option(metavar="N", help="AdamW's, at its peak.")] = 3e-4,
+    drop_path: Annotated[
+        float, typer.Option(metavar="N", min=0, max=1, help="Stochastic depth.")
+    ] = 0.0,
     mirror: Annotated[bool, typer.Option(help="Mirror recordings at random.")] = True,
     quarter_turns: Annotated[
         bool, typer.Option("--quarter-turns", help="Turn at random: for views from above.")
     ] = False,
-    zoom: Annotated[float, typer.Option(min=0, max=1, help="Zoom and shift at random.")] = 0.0,
-    brightness: Annotated[float, typer.Option(min=0, max=1, help="Change light at random.")] = 0.1,
-    seed: Annotated[int, typer.Option(min=0, max=2**32 - 1, help="Of everything random.")] = 0,
+    zoom: Annotated[
+        float, typer.Option(metavar="N", min=0, max=1, help="Zoom and shift at random.")
+    ] = 0.0,
+    brightness: Annotated[
+        float, typer.Option(metavar="N", min=0, max=1, help="Change light at random.")
+    ] = 0.1,
+    seed: Annotated[int, typer.Option(metavar="N", min=0, help="Of everything random.")] = 0,
     device: Annotated[str, typer.Option(help="cpu, cuda, cuda:1, mps.")] = "cpu",
     cache: Annotated[
         Path | None,
@@ -126,6 +141,8 @@ def train(
         )
         if value is not None
     }
+    if seed >= 2**63:
+        raise OptionError(f"seed must lie below 2**63, got {seed}")
     if not 0 <= drop_path < 1:
         raise OptionError(f"drop_path must lie in 0..1, got {drop_path}")
     began = time.monotonic()
