@@ -508,3 +508,17 @@ def test_a_snapshot_holds_what_the_stream_needs_and_nothing_that_grows(
     write_atomically(out / "unfinished" / ".x.tmp", "left by a kill")
     vigilia.run(video, model=model_files["fam"], out=out)
     assert not (out / "unfinished").exists()
+
+
+def test_records_behind_the_snapshot_are_computed_again(
+    model_files: dict[str, Path], make_video: MakeVideo, tmp_path: Path
+) -> None:
+    # A kill between the records and the snapshot leaves more records than the snapshot counts.
+    video, model, out = make_video(tmp_path / "a.mkv", 100), model_files["fam"], tmp_path / "out"
+    vigilia.run(video, model=model, out=tmp_path / "unbroken")
+    for after in (4, 7):
+        interrupt(video, model, out, after=after)
+        with (out / "unfinished" / "steps.bin").open("ab") as file:
+            file.write(os.urandom(100))
+    vigilia.run(video, model=model, out=out)
+    assert outputs(out) == outputs(tmp_path / "unbroken")
