@@ -102,7 +102,7 @@ def recordings(work: Path, *plans: tuple[range, float, float]) -> list[Recording
 
 def fresh(memory: str):
     options = (
-        {"stages": (2, 3), "slots": 25, "summary_tokens": 8, "feedback_tokens": 16, "head_dim": 24}
+        {"stages": (3,), "slots": 25, "summary_tokens": 8, "feedback_tokens": 16, "head_dim": 24}
         if memory == "fam"
         else {}
     )

@@ -21,7 +21,7 @@ from torch import Tensor, nn
 
 from vigilia.backbones import BACKBONES, Backbone
 from vigilia.errors import InputError, OptionError
-from vigilia.memory import MEMORIES, Memory
+from vigilia.memory import MEMORIES, Features, Memory
 from vigilia.preprocessing import Preprocessing
 from vigilia.state import State, where_rows
 
@@ -179,14 +179,29 @@ class StreamClassifier(nn.Module):
         backbone, memory = cast(Backbone, self.backbone), cast(Memory, self.memory)
         readers = memory.readers(state.memory, seconds=seconds, clips=state.clips)
         features = backbone(clip, readers)
-        embedding, remembered = memory.update(
-            features, backbone.pool(features), state.memory, seconds=seconds, clips=state.clips
-        )
-        logits = self.head(embedding)
-        new = StreamState(memory=remembered, seconds=seconds, clips=state.clips + 1, logits=logits)
+        _, new = self.step_features(features, backbone.pool(features), state, seconds=seconds)
         if active is not None:
             new = where_rows(active, new, state)
         return new.logits, new
+
+    def step_features(
+        self, features: Features, pooled: Tensor, state: StreamState, *, seconds: Tensor
+    ) -> tuple[Tensor, StreamState]:
+        """The second half of `step`: what comes after the backbone.
+
+        Args:
+            features: tokens of every stage; those that the memory does not write may be empty.
+            pooled: (B, D) the backbone's summary of the clip.
+            state: before the clip.
+            seconds: (B,) float64, when each clip ended.
+        """
+        embedding, remembered = cast(Memory, self.memory).update(
+            features, pooled, state.memory, seconds=seconds, clips=state.clips
+        )
+        logits = self.head(embedding)
+        return logits, StreamState(
+            memory=remembered, seconds=seconds, clips=state.clips + 1, logits=logits
+        )
 
     def _check(
         self, clip: Tensor, state: StreamState, active: Tensor | None, seconds: Tensor | None

@@ -11,6 +11,7 @@ Letters: B streams, L slots, M summary tokens, F feedback tokens, D features, h 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from typing import cast
@@ -69,18 +70,27 @@ class StageMemory(nn.Module):
         heads: int,
         summary_tokens: int,
         feedback_tokens: int,
+        slot_tokens: int,
         embedding_dim: int,
+        reads_embedding: bool,
     ) -> None:
         super().__init__()
         self.reader = MemoryReader(dim, heads=heads)
+        self.feedback_bias = (
+            nn.Parameter(torch.full((heads,), math.log(max(1.0, slot_tokens / feedback_tokens))))
+            if feedback_tokens
+            else None
+        )
         self.writer = (
             SummaryWriter(dim, tokens=summary_tokens, heads=heads) if summary_tokens else None
         )
         self.feedback = (
-            FeedbackTier(dim, tokens=feedback_tokens, heads=heads) if feedback_tokens else None
+            FeedbackTier(dim, tokens=feedback_tokens, heads=heads, embedding_dim=embedding_dim)
+            if feedback_tokens
+            else None
         )
         self.embedding_reader = (
-            EmbeddingReader(embedding_dim, memory_dim=dim, heads=heads) if embedding_dim else None
+            EmbeddingReader(embedding_dim, memory_dim=dim, heads=heads) if reads_embedding else None
         )
 
     def recall(
@@ -99,12 +109,14 @@ class StageMemory(nn.Module):
         bias = [torch.zeros(len(first), self.reader.heads, 1, 1, device=key.device, dtype=dtype)]
         if self.feedback is not None:
             own_keys, own_values = self.reader.project(state.feedback.to(dtype))
-            hidden = torch.zeros_like(first, dtype=dtype).masked_fill(first, float("-inf"))
+            assert self.feedback_bias is not None
+            # Both tiers start with half of the attention: thousands of stored tokens would
+            # otherwise drown the few that carry what is older.
+            level = self.feedback_bias.to(dtype)[None, :, None, None]
+            level = level.masked_fill(first[:, None, None, None], float("-inf"))  # (B, h, 1, 1)
             keys.append(own_keys)
             values.append(own_values)
-            bias.append(
-                hidden[:, None, None, None].expand(-1, self.reader.heads, 1, own_keys.shape[1])
-            )
+            bias.append(level.expand(-1, -1, 1, own_keys.shape[1]))
         keys.append(state.keys.flatten(1, 2).to(dtype))  # (B, L * M, D)
         values.append(state.values.flatten(1, 2).to(dtype))
         bias.append(slot_bias)
@@ -185,7 +197,9 @@ class FeedbackAttentionMemory(nn.Module):
                 heads=stage_dims[stage - 1] // head_dim,
                 summary_tokens=summary_tokens if slots else 0,
                 feedback_tokens=feedback_tokens,
-                embedding_dim=embedding_dim if reads_embedding else 0,
+                slot_tokens=slots * summary_tokens,
+                embedding_dim=embedding_dim,
+                reads_embedding=reads_embedding,
             )
             for stage in stages
         )
@@ -249,7 +263,7 @@ class FeedbackAttentionMemory(nn.Module):
             kept = held
             x = features[number - 1].flatten(1, 3)  # (B, N, D)
             if stage.feedback is not None:
-                tokens = stage.feedback(kept.feedback.to(x.dtype), x, first)
+                tokens = stage.feedback(kept.feedback.to(x.dtype), x, pooled, first)
                 kept = replace(kept, feedback=tokens.to(kept.feedback.dtype))
             if writing and stage.writer is not None:
                 keys, values = stage.reader.project(stage.writer(x))

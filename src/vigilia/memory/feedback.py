@@ -2,9 +2,11 @@
 
 Hwang et al., "TransformerFAM: Feedback attention is working memory" (2024), section 3: the tokens
 of the previous step are the queries; they attend to themselves and to the current block, pass
-through a feed-forward layer and become the next tokens. The first residual is zero. Two things
-are ours: the tokens are normalised and blended with the previous ones by a learned, input-dependent
-retention, so that they stay bounded over any number of steps and can hold a fact unchanged.
+through a feed-forward layer and become the next tokens. The first residual is zero. Three
+things are ours. The tokens are normalised and blended with the previous ones by a learned,
+input-dependent retention, so that they stay bounded over any number of steps and can hold a fact
+unchanged. And they hear the backbone's pooled summary beside what they attend to: an event that is
+one token in hundreds must not first be found by attention before anything is remembered.
 
 Letters: B streams, F feedback tokens, N tokens of a clip, D features.
 """
@@ -28,10 +30,19 @@ class FeedbackTier(nn.Module):
         dim: D.
         tokens: F; more than 64 helped nobody (TransformerFAM, table 4).
         heads: attention heads; divides D.
+        embedding_dim: width of the backbone's pooled summary, which every token hears.
         longest_clips: slowest time constant, in clips, that the retention starts with.
     """
 
-    def __init__(self, dim: int, *, tokens: int, heads: int, longest_clips: float = 512.0) -> None:
+    def __init__(
+        self,
+        dim: int,
+        *,
+        tokens: int,
+        heads: int,
+        embedding_dim: int,
+        longest_clips: float = 512.0,
+    ) -> None:
         super().__init__()
         self.heads = heads
         self.start = nn.Parameter(torch.empty(tokens, dim))
@@ -40,6 +51,8 @@ class FeedbackTier(nn.Module):
         self.query = nn.Linear(dim, dim)
         self.key_value = nn.Linear(dim, 2 * dim)
         self.output = nn.Linear(dim, dim)
+        self.norm_summary = nn.LayerNorm(embedding_dim)
+        self.hear_summary = nn.Linear(embedding_dim, dim)
         self.feed_forward = nn.Sequential(
             nn.LayerNorm(dim), nn.Linear(dim, 2 * dim), nn.GELU(), nn.Linear(2 * dim, dim)
         )
@@ -54,14 +67,15 @@ class FeedbackTier(nn.Module):
             self.retention.weight.mul_(0.1)
             self.retention.bias.copy_(torch.log(clips))
 
-    def forward(self, tokens: Tensor, x: Tensor, first: Tensor) -> Tensor:
+    def forward(self, tokens: Tensor, x: Tensor, summary: Tensor, first: Tensor) -> Tensor:
         """One step of the recurrence.
 
-        tokens: (B, F, D), x: (B, N, D), first: (B,) bool -> (B, F, D).
+        tokens: (B, F, D), x: (B, N, D), summary: (B, E), first: (B,) bool -> (B, F, D).
 
         Args:
             tokens: the previous step's tokens; not looked at where `first`.
             x: the current clip's tokens.
+            summary: the backbone's pooled summary of the clip.
             first: rows for which no step was made yet; they start from the learned prompt.
         """
         first = first[:, None, None]
@@ -69,6 +83,7 @@ class FeedbackTier(nn.Module):
         own = self.norm_tokens(previous)
         keys, values = self.key_value(torch.cat([own, self.norm_clip(x)], dim=1)).chunk(2, dim=-1)
         heard = self.output(attend(self.query(own), keys, values, heads=self.heads))  # (B, F, D)
+        heard = heard + self.hear_summary(self.norm_summary(summary))[:, None]
         candidate = heard + torch.where(first, torch.zeros_like(previous), previous)
         candidate = self.norm_next(candidate + self.feed_forward(candidate))
         keep = torch.sigmoid(self.retention(torch.cat([own, heard], dim=-1)))

@@ -103,6 +103,7 @@ class EmbeddingReader(nn.Module):
         self.query = nn.Linear(dim, memory_dim)
         self.output = nn.Linear(memory_dim, dim)
         self.gate = nn.Parameter(torch.zeros(dim))
+        nn.init.xavier_uniform_(self.output.weight)  # the gate alone is to hold it back
 
     def forward(self, embedding: Tensor, keys: Tensor, values: Tensor, bias: Tensor) -> Tensor:
         """embedding: (B, D), keys and values: (B, S, M), bias: (B, h, 1, S) -> (B, D)."""
