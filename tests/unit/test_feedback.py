@@ -11,8 +11,18 @@ from torch import Tensor
 from vigilia.memory.feedback import FeedbackTier
 
 
-def tier(dim: int = 16, tokens: int = 3) -> FeedbackTier:
-    return FeedbackTier(dim, tokens=tokens, heads=2)
+class Tier(FeedbackTier):
+    """Hears a part of the clip's own mean, where a backbone would give its pooled summary."""
+
+    def forward(  # type: ignore[override]
+        self, tokens: Tensor, x: Tensor, first: Tensor, summary: Tensor | None = None
+    ) -> Tensor:
+        heard = x.mean(dim=1)[:, :8] if summary is None else summary
+        return super().forward(tokens, x, heard, first)
+
+
+def tier(dim: int = 16, tokens: int = 3) -> Tier:
+    return Tier(dim, tokens=tokens, heads=2, embedding_dim=8)
 
 
 YES, NO = torch.tensor([True, True]), torch.tensor([False, False])
@@ -57,7 +67,7 @@ def test_the_first_step_does_not_look_at_the_tokens() -> None:
 @torch.no_grad()
 def test_without_anything_heard_the_first_tokens_are_empty_and_later_ones_stay() -> None:
     feedback, tokens = tier(), torch.randn(2, 3, 16)
-    for layer in (feedback.output, feedback.feed_forward[-1]):
+    for layer in (feedback.output, feedback.feed_forward[-1], feedback.hear_summary):
         layer.weight.zero_()  # type: ignore[union-attr,operator]
         layer.bias.zero_()  # type: ignore[union-attr,operator]
     feedback.retention.bias.fill_(-50.0)  # retain nothing
@@ -119,7 +129,7 @@ def test_every_parameter_gets_a_gradient_from_two_clips_on() -> None:
 
 
 def test_retention_starts_spread_evenly_on_a_log_scale() -> None:
-    feedback = FeedbackTier(10, tokens=2, heads=2, longest_clips=512)
+    feedback = FeedbackTier(10, tokens=2, heads=2, embedding_dim=8, longest_clips=512)
     # A retention of r fades with a time constant of about 1 / (1 - r) clips.
     clips = 1 / (1 - torch.sigmoid(feedback.retention.bias.double())) - 1
     expected = torch.tensor([2.0**k for k in range(10)], dtype=torch.float64)  # 1, 2, 4 ... 512
@@ -129,9 +139,15 @@ def test_retention_starts_spread_evenly_on_a_log_scale() -> None:
 @torch.no_grad()
 def test_slow_channels_hold_what_fast_channels_forget() -> None:
     torch.manual_seed(0)
-    feedback = FeedbackTier(64, tokens=3, heads=2)
+    feedback = Tier(64, tokens=3, heads=2, embedding_dim=8, longest_clips=512)
     start = tokens = torch.randn(8, 3, 64)
     for _ in range(50):
         tokens = feedback(tokens, torch.randn(8, 5, 64), torch.zeros(8, dtype=torch.bool))
     drift = (tokens - start).abs().mean(dim=(0, 1))
     assert drift[-8:].mean() < 0.3 * drift[:16].mean()
+
+
+def test_the_summary_is_heard() -> None:
+    feedback, x, tokens = tier(), torch.randn(2, 5, 16), torch.randn(2, 3, 16)
+    silent, loud = torch.zeros(2, 8), torch.randn(2, 8)
+    assert not torch.allclose(feedback(tokens, x, NO, silent), feedback(tokens, x, NO, loud))

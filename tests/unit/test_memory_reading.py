@@ -178,7 +178,15 @@ def test_a_greater_bias_draws_attention() -> None:
 
 
 def test_a_clip_before_the_first_does_not_see_the_feedback_tokens() -> None:
-    stage = StageMemory(16, heads=2, summary_tokens=2, feedback_tokens=3, embedding_dim=8)
+    stage = StageMemory(
+        16,
+        heads=2,
+        summary_tokens=2,
+        feedback_tokens=3,
+        slot_tokens=4,
+        embedding_dim=8,
+        reads_embedding=True,
+    )
     nn.init.normal_(stage.reader.gate)
     x = torch.randn(2, 1, 2, 2, 16)
     bias = torch.zeros(2, 2, 1, 4)

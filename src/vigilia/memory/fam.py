@@ -76,8 +76,13 @@ class StageMemory(nn.Module):
     ) -> None:
         super().__init__()
         self.reader = MemoryReader(dim, heads=heads)
+        # The feedback tokens start with nineteen twentieths of the attention. Stored tokens, which
+        # outnumber them by far, would drown the few that carry what is older, and in our runs
+        # nothing was learned then; where the slots help, the bias learns to let them in.
         self.feedback_bias = (
-            nn.Parameter(torch.full((heads,), math.log(max(1.0, slot_tokens / feedback_tokens))))
+            nn.Parameter(
+                torch.full((heads,), math.log(19 * max(1.0, slot_tokens / feedback_tokens)))
+            )
             if feedback_tokens
             else None
         )
@@ -110,8 +115,6 @@ class StageMemory(nn.Module):
         if self.feedback is not None:
             own_keys, own_values = self.reader.project(state.feedback.to(dtype))
             assert self.feedback_bias is not None
-            # Both tiers start with half of the attention: thousands of stored tokens would
-            # otherwise drown the few that carry what is older.
             level = self.feedback_bias.to(dtype)[None, :, None, None]
             level = level.masked_fill(first[:, None, None, None], float("-inf"))  # (B, h, 1, 1)
             keys.append(own_keys)

@@ -41,7 +41,7 @@ class FeedbackTier(nn.Module):
         tokens: int,
         heads: int,
         embedding_dim: int,
-        longest_clips: float = 512.0,
+        longest_clips: float = 32.0,
     ) -> None:
         super().__init__()
         self.heads = heads
@@ -59,9 +59,11 @@ class FeedbackTier(nn.Module):
         self.norm_next = nn.LayerNorm(dim)
         self.retention = nn.Linear(2 * dim, dim)
         nn.init.normal_(self.start, std=1.0)
+        # What is heard must weigh as much as what is held, or a short event leaves no trace.
+        nn.init.xavier_uniform_(self.hear_summary.weight)
         # Time constants spread evenly on a log scale over the channels, as in Tallec and Ollivier,
         # "Can recurrent neural networks warp time?" (2018): some channels forget at once, some
-        # hold for hundreds of clips, and gradient reaches both.
+        # hold for a minute; how to hold for hours is learned, and gradient reaches both.
         clips = torch.logspace(0, math.log2(longest_clips), dim, base=2.0)
         with torch.no_grad():
             self.retention.weight.mul_(0.1)

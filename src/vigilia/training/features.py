@@ -28,7 +28,7 @@ from vigilia.training.optimiser import learning_rate_at, make_optimiser
 from vigilia.training.options import TrainOptions
 from vigilia.training.recordings import Recording
 
-__all__ = ["SeenRecording", "see_recording", "train_on_features"]
+__all__ = ["SeenRecording", "calibrate_memory", "see_recording", "train_on_features"]
 
 
 @dataclass(frozen=True)
@@ -83,13 +83,43 @@ def see_recording(
     )
 
 
+@torch.no_grad()
+def calibrate_memory(model: StreamClassifier, seen: Sequence[SeenRecording]) -> None:
+    """Starts the norms at the memory's entrance so that each feature varies as much as any other.
+
+    What tells an event from a quiet second is a small change on top of a large constant, in tokens
+    and in the pooled embedding alike; the norms' gains and offsets take that constant away.
+
+    Args:
+        model: its memory is changed in place; one without tiers is left as it is.
+        seen: what its backbone saw; a part of it is looked at.
+    """
+    pooled = torch.cat([one.pooled[::7] for one in seen[::3]])
+    numbers = getattr(model.memory, "stage_numbers", ())
+    for number, stage in zip(numbers, getattr(model.memory, "stages", ()), strict=True):
+        tokens = torch.cat([one.features[number - 1][::25] for one in seen[::3]]).float()
+        if stage.writer is not None:
+            _standardise(stage.writer.norm, tokens)
+        if stage.feedback is not None:
+            _standardise(stage.feedback.norm_clip, tokens)
+            _standardise(stage.feedback.norm_summary, pooled)
+        if stage.embedding_reader is not None:
+            _standardise(stage.embedding_reader.norm, pooled)
+
+
+def _standardise(norm: nn.LayerNorm, x: Tensor) -> None:
+    plain = F.layer_norm(x, x.shape[-1:]).flatten(0, -2)  # (N, D)
+    deviation, mean = plain.std(dim=0) + 1e-3, plain.mean(dim=0)
+    norm.weight.copy_(1 / deviation)
+    norm.bias.copy_(-mean / deviation)
+
+
 def train_on_features(
     model: StreamClassifier,
     seen: Sequence[SeenRecording],
     *,
     options: TrainOptions,
     updates: int,
-    dropout: float = 0.1,
     on_update: Callable[[int, float], None] | None = None,
 ) -> None:
     """Trains memory and head in place, on stretches of `chunk_clips` clips that start empty.
@@ -99,7 +129,6 @@ def train_on_features(
         seen: by `see_recording`.
         options: rows, chunk_clips, learning rate and the like; epochs and looks do not apply.
         updates: how many.
-        dropout: of the features, the only augmentation there is.
         on_update: called with the update and its loss.
 
     Raises:
@@ -127,7 +156,7 @@ def train_on_features(
             group["lr"] = rate * group.get("rate", 1.0)
         rows = [long_enough[index] for index in random.choice(len(shares), options.rows, p=shares)]
         starts = [int(random.integers(len(one.pooled) - length + 1)) for one in rows]
-        loss = _stretch_loss(model, rows, starts, length, weights, dropout, options)
+        loss = _stretch_loss(model, rows, starts, length, weights, options)
         if not torch.isfinite(loss):
             raise InputError(f"the loss is not a number at update {update}; lower the rate")
         loss.backward()
@@ -145,7 +174,6 @@ def _stretch_loss(
     starts: list[int],
     length: int,
     weights: Tensor,
-    dropout: float,
     options: TrainOptions,
 ) -> Tensor:
     device = weights.device
@@ -165,9 +193,7 @@ def _stretch_loss(
         labels = [int(one.recording.labels[start + step]) for one, start in pairs]
         seconds = torch.tensor(ended, dtype=torch.float64, device=device)
         truth = torch.tensor(labels, device=device)
-        logits, state = model.step_features(
-            features, F.dropout(pooled, dropout), state, seconds=seconds
-        )
+        logits, state = model.step_features(features, pooled, state, seconds=seconds)
         loss = loss + F.cross_entropy(
             logits,
             truth,
