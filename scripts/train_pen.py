@@ -7,7 +7,7 @@ how both models do on recordings that no training has seen. Killed, it goes on.
 
 Both models learn from the same recordings. The plain one learns from single clips in random order,
 first from recordings with short bouts, then from all. The one with memory takes the backbone of the
-first of these two stages, frozen, and learns memory and head over stretches of two minutes.
+first of these two stages, frozen, and learns memory and head over stretches of two, then of four minutes.
 """
 
 from __future__ import annotations
@@ -47,8 +47,8 @@ TEST = (range(3000, 3004), 1800.0, 4.0)
 
 LOOKS = {"mirror": True, "quarter_turns": True, "brightness": 0.3}
 PLAIN = {"rows": 32, "chunk_clips": 1, "carry_probability": 0.0, "learning_rate": 2e-3, **LOOKS}
-STREAMED = TrainOptions(rows=8, chunk_clips=60, learning_rate=3e-3, warmup=0.03)
-MEMORY_UPDATES = 600
+SECONDS = TrainOptions(rows=8, chunk_clips=60, learning_rate=3e-3, warmup=0.03)
+MINUTES = TrainOptions(rows=8, chunk_clips=120, learning_rate=1.5e-3, warmup=0.05, seed=1)
 
 
 def main() -> None:
@@ -159,7 +159,7 @@ def train_plain(work: Path) -> None:
 
 
 def train_memory(work: Path) -> None:
-    """Memory and head, on what the plain model's first stage saw of recordings with short bouts."""
+    """Memory and head, on what the plain model's first stage saw: seconds first, minutes later."""
     out = work / "memory.safetensors"
     if out.exists():
         return
@@ -167,26 +167,27 @@ def train_memory(work: Path) -> None:
     model = fresh("fam")
     model.load_state_dict(load_model(work / "plain-a.safetensors").state_dict(), strict=False)
     turned = Look((True,), (1,), None, torch.ones(1), torch.zeros(1))
-    learned, apart = recordings(work, SHORT_BOUTS), recordings(work, VALIDATION)
-    seen = []
-    for recording in learned:
-        print(f"looking at {recording.name}", flush=True)
-        seen += [see_recording(model, recording, look=look) for look in (None, turned)]
+    short = recordings(work, SHORT_BOUTS)
+    longer, apart = recordings(work, MIDDLE_BOUTS, LONG_BOUTS), recordings(work, VALIDATION)
+    print("looking at the recordings", flush=True)
+    seen = [see_recording(model, one, look=look) for one in short for look in (None, turned)]
+    seen_longer = [see_recording(model, one) for one in longer]
     calibrate_memory(model, seen)
     best = -1.0
 
     def show(update: int, loss: float) -> None:
         nonlocal best
-        if update % 50 == 0:
-            print(f"memory {update}/{MEMORY_UPDATES} loss {loss:.3f}", flush=True)
-        if update % 50 == 0 and update >= 200:
-            figures = evaluate_clips(model, apart)
-            print(f"  validation kappa {figures.kappa:.3f}", flush=True)
-            if figures.kappa > best:
-                best = figures.kappa
-                save_model(model, out, card=card(learned, STREAMED, validation=figures.as_dict()))
+        if update % 50:
+            return
+        figures = evaluate_clips(model, apart)
+        print(f"memory {update} loss {loss:.3f} validation kappa {figures.kappa:.3f}", flush=True)
+        if figures.kappa > best:
+            best = figures.kappa
+            told = card([*short, *longer], MINUTES, validation=figures.as_dict())
+            save_model(model, out, card=told)
 
-    train_on_features(model, seen, options=STREAMED, updates=MEMORY_UPDATES, on_update=show)
+    train_on_features(model, seen, options=SECONDS, updates=350, on_update=show)
+    train_on_features(model, seen + seen_longer, options=MINUTES, updates=200, on_update=show)
 
 
 def card(learned: list[Recording], options: TrainOptions, **more: object) -> dict[str, object]:
