@@ -7,7 +7,8 @@ how both models do on recordings that no training has seen. Killed, it goes on.
 
 Both models learn from the same recordings. The plain one learns from single clips in random order,
 first from recordings with short bouts, then from all. The one with memory takes the backbone of the
-first of these two stages, frozen, and learns memory and head over stretches of two, then of four minutes.
+first of these two stages, frozen, and learns memory and head over stretches of two minutes, then
+of four.
 """
 
 from __future__ import annotations
