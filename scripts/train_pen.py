@@ -44,7 +44,7 @@ SHORT_BOUTS = (range(1100, 1140), 600.0, 1.0)
 MIDDLE_BOUTS = (range(1200, 1216), 900.0, 2.0)
 LONG_BOUTS = (range(1300, 1320), 900.0, 4.0)
 VALIDATION = (range(2000, 2003), 900.0, 4.0)
-TEST = (range(3000, 3004), 1800.0, 4.0)
+TEST = (range(3000, 3003), 1800.0, 4.0)
 
 LOOKS = {"mirror": True, "quarter_turns": True, "brightness": 0.3}
 PLAIN = {"rows": 32, "chunk_clips": 1, "carry_probability": 0.0, "learning_rate": 2e-3, **LOOKS}

@@ -76,9 +76,9 @@ class StageMemory(nn.Module):
     ) -> None:
         super().__init__()
         self.reader = MemoryReader(dim, heads=heads)
-        # The feedback tokens start with nineteen twentieths of the attention. Stored tokens, which
-        # outnumber them by far, would drown the few that carry what is older, and in our runs
-        # nothing was learned then; where the slots help, the bias learns to let them in.
+        # The feedback tokens start with nineteen twentieths of the attention. Stored tokens
+        # outnumber them by far and would drown the few that carry what is older; where the slots
+        # help, the bias learns to let them in.
         self.feedback_bias = (
             nn.Parameter(
                 torch.full((heads,), math.log(19 * max(1.0, slot_tokens / feedback_tokens)))

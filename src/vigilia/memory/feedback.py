@@ -5,8 +5,8 @@ of the previous step are the queries; they attend to themselves and to the curre
 through a feed-forward layer and become the next tokens. The first residual is zero. Three
 things are ours. The tokens are normalised and blended with the previous ones by a learned,
 input-dependent retention, so that they stay bounded over any number of steps and can hold a fact
-unchanged. And they hear the backbone's pooled summary beside what they attend to: an event that is
-one token in hundreds must not first be found by attention before anything is remembered.
+unchanged. And they hear the backbone's pooled summary beside what they attend to, so that an event
+which is one token in hundreds need not be found by attention before it can be remembered.
 
 Letters: B streams, F feedback tokens, N tokens of a clip, D features.
 """
