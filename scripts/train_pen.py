@@ -50,6 +50,7 @@ LOOKS = {"mirror": True, "quarter_turns": True, "brightness": 0.3}
 PLAIN = {"rows": 32, "chunk_clips": 1, "carry_probability": 0.0, "learning_rate": 2e-3, **LOOKS}
 SECONDS = TrainOptions(rows=8, chunk_clips=60, learning_rate=3e-3, warmup=0.03)
 MINUTES = TrainOptions(rows=8, chunk_clips=120, learning_rate=1.5e-3, warmup=0.05, seed=1)
+LONGER = TrainOptions(rows=8, chunk_clips=120, learning_rate=2e-3, warmup=0.05, balance=0.3, seed=2)
 
 
 def main() -> None:
@@ -72,6 +73,7 @@ def main() -> None:
         train_plain(work)
     if stage in ("memory", "all"):
         train_memory(work)
+        train_memory_longer(work)
     if stage in ("test", "all"):
         test(work, out)
 
@@ -191,6 +193,32 @@ def train_memory(work: Path) -> None:
     train_on_features(model, seen + seen_longer, options=MINUTES, updates=200, on_update=show)
 
 
+def train_memory_longer(work: Path) -> None:
+    """More minutes, from the best model so far, on all recordings."""
+    out = work / "memory-b.safetensors"
+    if out.exists():
+        return
+    model = load_model(work / "memory.safetensors")
+    learned = recordings(work, SHORT_BOUTS, MIDDLE_BOUTS, LONG_BOUTS)
+    apart = recordings(work, VALIDATION)
+    print("looking at the recordings", flush=True)
+    seen = [see_recording(model, one) for one in learned]
+    best = -1.0
+
+    def show(update: int, loss: float) -> None:
+        nonlocal best
+        if update % 50:
+            return
+        figures = evaluate_clips(model, apart)
+        print(f"longer {update} loss {loss:.3f} validation kappa {figures.kappa:.3f}", flush=True)
+        if figures.kappa > best:
+            best = figures.kappa
+            told = card(learned, LONGER, validation=figures.as_dict())
+            save_model(model, out, card=told)
+
+    train_on_features(model, seen, options=LONGER, updates=250, on_update=show)
+
+
 def card(learned: list[Recording], options: TrainOptions, **more: object) -> dict[str, object]:
     """What a model file says about its training."""
     return {
@@ -205,7 +233,7 @@ def card(learned: list[Recording], options: TrainOptions, **more: object) -> dic
 def test(work: Path, out: Path) -> None:
     """Kappa on recordings that nothing was chosen by, with intervals over recordings."""
     paths = videos(TEST, work)
-    for name, trained in (("pen", "memory"), ("pen-no-memory", "plain")):
+    for name, trained in (("pen", "memory-b"), ("pen-no-memory", "plain")):
         model = load_model(work / f"{trained}.safetensors")
         results = [
             agreement(run(path, model=model), read_labels(path.with_suffix(".csv")))

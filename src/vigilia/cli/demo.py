@@ -62,7 +62,7 @@ def demo(
             f"{result.kappa:.3f}",
             f"{result.times_real_time:.0f}x",
             megabytes(result.state_bytes),
-            f"{megabytes(early)} -> {megabytes(late)}",
+            f"{early / 1e6:.0f} -> {late / 1e6:.0f}",
         ]
 
     output.print(format_agreement(found.agreement))
@@ -70,12 +70,12 @@ def demo(
         f"A simulated pen, {clock(60 * minutes)}, seed {seed} (a simulation, not an animal)",
         [
             "model",
-            "accuracy",
+            "acc.",
             "balanced",
             "kappa",
             "speed",
             "state",
-            "resident, early -> end",
+            "resident MB",
         ],
         [row("with memory", found.with_memory), row("without", found.without_memory)],
     )

@@ -13,7 +13,6 @@ from vigilia.timeline.seconds import (
     finish_seconds,
     init_seconds,
     push_step,
-    to_scores,
 )
 from vigilia.timeline.segmenter import (
     SegmenterOptions,
@@ -23,7 +22,7 @@ from vigilia.timeline.segmenter import (
     push,
     push_gap,
 )
-from vigilia.timeline.timeline import Assumption, Segment, Timeline
+from vigilia.timeline.timeline import Assumption, Scores, Segment, Timeline
 
 __all__ = ["TimelineBuilder"]
 
@@ -48,7 +47,11 @@ class TimelineBuilder:
         self.classes = classes
         self._seconds = init_seconds(anchor_seconds, cell_seconds)
         self._segmenter = init_segmenter(options, classes)
-        self._rows: list[Second] = []
+        # Packed, 16 + 4 K bytes a second: a month of objects would be gigabytes.
+        self._row = np.dtype(
+            [("start", "f8"), ("end", "f8"), ("probabilities", "f4", (len(classes),))]
+        )
+        self._rows = bytearray()
         self._segments: list[Segment] = []
 
     @property
@@ -89,17 +92,19 @@ class TimelineBuilder:
                 self._segmenter, row.start_seconds, row.end_seconds, row.probabilities
             )
             closed += more
-        self._rows += rows
+            packed = (row.start_seconds, row.end_seconds, row.probabilities)
+            self._rows += np.array(packed, self._row).tobytes()
         return closed
 
     def finish(self, *, source: str, assumptions: Mapping[str, Assumption]) -> Timeline:
         """The finished timeline; nothing may be added after it."""
         self._segments += self._take(finish_seconds(self._seconds))
         self._segments += finish(self._segmenter)
+        rows = np.frombuffer(self._rows, self._row)
         return Timeline(
             classes=self.classes,
             segments=tuple(self._segments),
-            scores=to_scores(self._rows, len(self.classes)),
+            scores=Scores(rows["start"].copy(), rows["end"].copy(), rows["probabilities"].copy()),
             source=source,
             assumptions=assumptions,
         )
