@@ -270,7 +270,7 @@ def test_a_batch_of_streams_is_that_many_single_runs(preset: str) -> None:
     together, _ = play(model, sequence)
     for row in range(3):
         alone, _ = play(model, sequence[:, row : row + 1])
-        assert torch.allclose(together[:, row], alone[:, 0], atol=1e-5)
+        assert torch.allclose(together[:, row], alone[:, 0], rtol=1e-4, atol=1e-4)
 
 
 @every_preset

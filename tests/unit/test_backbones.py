@@ -42,7 +42,8 @@ def test_stages_have_the_promised_shapes(name: str) -> None:
     assert len(features) == len(backbone.stage_dims) == 4
     for index, stage in enumerate(features):
         assert stage.shape == (2, 8, rows[index], columns[index], backbone.stage_dims[index])
-    assert backbone.embedding_dim == backbone.stage_dims[-1]
+    pooled_stages = backbone.stage_dims if backbone.pools_stages else backbone.stage_dims[-1:]
+    assert backbone.embedding_dim == sum(pooled_stages)
     assert pooled.shape == (2, backbone.embedding_dim)
 
 
@@ -71,7 +72,7 @@ def test_stage_widths(name: str, dims: tuple[int, ...]) -> None:
 
 def test_the_nano_backbone_is_nano() -> None:
     backbone = swin3d_nano().eval()
-    assert sum(parameter.numel() for parameter in backbone.parameters()) == 825_789
+    assert sum(parameter.numel() for parameter in backbone.parameters()) == 826_125
     clip = torch.empty(1, 3, 32, 64, 64)
     with torch.no_grad():
         assert count_flops(lambda: backbone(clip)) < 0.3e9
