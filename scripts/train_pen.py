@@ -3,7 +3,8 @@
     python scripts/train_pen.py
 
 draws the recordings (about a quarter of an hour), trains for about an hour on two cores, and prints
-how both models do on recordings that no training has seen. Killed, it goes on.
+how both models do on recordings that no training has seen. Killed, it
+goes on with the stage it was in.
 
 Both models learn from the same recordings. The plain one learns from single clips in random order,
 first from recordings with short bouts, then from all. The one with memory takes the backbone of the
@@ -16,6 +17,7 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import json
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -25,7 +27,7 @@ from vigilia.checkpoint import load_model, save_model
 from vigilia.evaluation import agreement, pool_agreements
 from vigilia.running import run
 from vigilia.simulate import simulate_recording
-from vigilia.stream import create_model
+from vigilia.stream import StreamClassifier, create_model
 from vigilia.timeline import read_labels
 from vigilia.training import (
     Recording,
@@ -176,21 +178,10 @@ def train_memory(work: Path) -> None:
     seen = [see_recording(model, one, look=look) for one in short for look in (None, turned)]
     seen_longer = [see_recording(model, one) for one in longer]
     calibrate_memory(model, seen)
-    best = -1.0
-
-    def show(update: int, loss: float) -> None:
-        nonlocal best
-        if update % 50:
-            return
-        figures = evaluate_clips(model, apart)
-        print(f"memory {update} loss {loss:.3f} validation kappa {figures.kappa:.3f}", flush=True)
-        if figures.kappa > best:
-            best = figures.kappa
-            told = card([*short, *longer], MINUTES, validation=figures.as_dict())
-            save_model(model, out, card=told)
-
+    show = keep_best(model, apart, out, card([*short, *longer], MINUTES))
     train_on_features(model, seen, options=SECONDS, updates=350, on_update=show)
     train_on_features(model, seen + seen_longer, options=MINUTES, updates=200, on_update=show)
+    partial(out).replace(out)
 
 
 def train_memory_longer(work: Path) -> None:
@@ -203,6 +194,20 @@ def train_memory_longer(work: Path) -> None:
     apart = recordings(work, VALIDATION)
     print("looking at the recordings", flush=True)
     seen = [see_recording(model, one) for one in learned]
+    show = keep_best(model, apart, out, card(learned, LONGER))
+    train_on_features(model, seen, options=LONGER, updates=250, on_update=show)
+    partial(out).replace(out)
+
+
+def partial(out: Path) -> Path:
+    """Where the best model so far lies while its stage runs; a killed stage is done again."""
+    return out.with_suffix(".partial")
+
+
+def keep_best(
+    model: StreamClassifier, apart: list[Recording], out: Path, told: dict[str, object]
+) -> Callable[[int, float], None]:
+    """Every 50 updates: kappa on the validation recordings, and the best model saved."""
     best = -1.0
 
     def show(update: int, loss: float) -> None:
@@ -210,13 +215,12 @@ def train_memory_longer(work: Path) -> None:
         if update % 50:
             return
         figures = evaluate_clips(model, apart)
-        print(f"longer {update} loss {loss:.3f} validation kappa {figures.kappa:.3f}", flush=True)
+        print(f"{out.stem} {update} loss {loss:.3f} kappa {figures.kappa:.3f}", flush=True)
         if figures.kappa > best:
             best = figures.kappa
-            told = card(learned, LONGER, validation=figures.as_dict())
-            save_model(model, out, card=told)
+            save_model(model, partial(out), card={**told, "validation": figures.as_dict()})
 
-    train_on_features(model, seen, options=LONGER, updates=250, on_update=show)
+    return show
 
 
 def card(learned: list[Recording], options: TrainOptions, **more: object) -> dict[str, object]:
