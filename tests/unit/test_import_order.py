@@ -33,6 +33,7 @@ ORDER = [
     "evaluation",
     "training",
     "simulate",
+    "bench",
     "demonstration",
     "export",
     "cli",
