@@ -77,7 +77,7 @@ def render_clips(
             f"frames must be at least 4, size at least {MIN_SIZE}, seed not negative; "
             f"got {frames}, {size}, {seed}"
         )
-    key = np.random.SeedSequence(seed).generate_state(2, np.uint64)
+    key = np.random.SeedSequence(seed).generate_state(2, np.uint64).astype(np.uint64)
     scene, place = _scene(_chance(key, 0), size)
     patch = _patch(place, size)
     out = np.empty((stop - start, frames, size, size, 3), np.uint8)
@@ -129,7 +129,7 @@ def _render_block(
     patch: Floats,
 ) -> None:
     """Fills out (n, T, H, W, 3) with n clips."""
-    clips, frames, size = out.shape[:3]
+    frames, size = out.shape[1:3]
     chance = np.stack([random.random(PARAMETERS, dtype=np.float32) for random in chances])
     flicker = np.stack([random.random((frames, 4), dtype=np.float32) for random in chances])
     noise = np.frombuffer(b"".join(random.bytes(out[0].size) for random in chances), np.uint8)
@@ -178,7 +178,7 @@ def _draw_sprite(picture: Floats, below: Floats, gain: Floats, symbol: int, chan
     frames, size = below.shape[:2]
     unit = size / 32
     framed = symbol > FRAMED
-    radius = np.float32((4.5 + 1.5 * chance[0]) * unit)
+    radius = float((4.5 + 1.5 * chance[0]) * unit)
     shortest, longest = max(1, 3 * frames // 8), max(1, 6 * frames // 8)
     count = shortest + int(chance[1] * (longest - shortest + 1))
     onset = int(chance[2] * (frames - count + 1))

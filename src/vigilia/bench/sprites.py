@@ -7,13 +7,14 @@ and so on to 36. Adding 36 puts a frame around a sprite, which marks a question.
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["COLOURS", "FRAMED", "SHAPES", "sprite", "sprite_colour", "sprite_mask", "frame_mask"]
+__all__ = ["COLOURS", "FRAMED", "SHAPES", "frame_mask", "sprite", "sprite_colour", "sprite_mask"]
 
-Floats = NDArray[np.float32]
+Floats = NDArray[np.floating[Any]]
 
 COLOURS = {
     "red": (235, 40, 40),
@@ -27,35 +28,35 @@ FRAMED = 36
 """Added to a sprite's number: the same in a white frame."""
 
 
-def _cross(x: Floats, y: Floats, radius: Floats) -> Floats:
+def _cross(x: Floats, y: Floats, radius: float) -> Floats:
     across = np.maximum(np.abs(x) - radius, np.abs(y) - radius / 3)
     along = np.maximum(np.abs(y) - radius, np.abs(x) - radius / 3)
     return np.minimum(across, along)
 
 
-def _disc(x: Floats, y: Floats, radius: Floats) -> Floats:
+def _disc(x: Floats, y: Floats, radius: float) -> Floats:
     return np.hypot(x, y) - radius
 
 
-def _square(x: Floats, y: Floats, radius: Floats) -> Floats:
+def _square(x: Floats, y: Floats, radius: float) -> Floats:
     return np.maximum(np.abs(x), np.abs(y)) - 0.95 * radius
 
 
-def _triangle(x: Floats, y: Floats, radius: Floats) -> Floats:
+def _triangle(x: Floats, y: Floats, radius: float) -> Floats:
     lower = y - radius
     sides = (2 * np.abs(x) - (y + radius)) / np.float32(np.sqrt(5))
     return np.maximum(lower, sides)
 
 
-def _bars(x: Floats, y: Floats, radius: Floats) -> Floats:
+def _bars(x: Floats, y: Floats, radius: float) -> Floats:
     return np.maximum(np.abs(np.abs(x) - 0.68 * radius) - 0.3 * radius, np.abs(y) - radius)
 
 
-def _ring(x: Floats, y: Floats, radius: Floats) -> Floats:
+def _ring(x: Floats, y: Floats, radius: float) -> Floats:
     return np.abs(np.hypot(x, y) - 0.78 * radius) - 0.24 * radius
 
 
-SHAPES: dict[str, Callable[[Floats, Floats, Floats], Floats]] = {
+SHAPES: dict[str, Callable[[Floats, Floats, float], Floats]] = {
     "cross": _cross,
     "disc": _disc,
     "square": _square,
@@ -92,7 +93,7 @@ def sprite_colour(symbol: int) -> tuple[int, int, int]:
     return list(COLOURS.values())[_parts(symbol)[1]]
 
 
-def sprite_mask(symbol: int, x: Floats, y: Floats, radius: Floats) -> Floats:
+def sprite_mask(symbol: int, x: Floats, y: Floats, radius: float) -> NDArray[np.float32]:
     """How much of each pixel a sprite covers, 0 to 1, shaped as x and y together.
 
     Args:
@@ -105,7 +106,7 @@ def sprite_mask(symbol: int, x: Floats, y: Floats, radius: Floats) -> Floats:
     return np.clip(0.5 - distance, 0.0, 1.0, dtype=np.float32)
 
 
-def frame_mask(x: Floats, y: Floats, radius: Floats) -> Floats:
+def frame_mask(x: Floats, y: Floats, radius: float) -> NDArray[np.float32]:
     """The same for the white frame around a sprite of that radius."""
     distance = np.abs(np.maximum(np.abs(x), np.abs(y)) - (radius + 2.5)) - 0.75
     return np.clip(0.5 - distance, 0.0, 1.0, dtype=np.float32)

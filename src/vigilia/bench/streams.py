@@ -26,6 +26,7 @@ __all__ = [
     "cue_times",
     "last_time",
     "plain_levels",
+    "question_times",
 ]
 
 CLIP_FRAMES = 8
@@ -88,7 +89,7 @@ class Task:
         symbols: how many different sprites its streams show.
         gap: default of `draw`.
         drawing: `(clips, random, gap) -> Stream`.
-        solution: `stream -> (S,)` answers of a full memory.
+        solution: `(stream, gap) -> (S,)` answers of a full memory.
         level_bins: into how many steps the memoryless ceiling divides the patch's level; None for
             tasks that leave it at 0.5.
     """
@@ -99,7 +100,7 @@ class Task:
     symbols: int
     gap: float
     drawing: Callable[[int, np.random.Generator, float], Stream]
-    solution: Callable[[Stream], NDArray[np.int64]]
+    solution: Callable[[Stream, float], NDArray[np.int64]]
     level_bins: int | None = None
 
     def draw(self, clips: int, random: np.random.Generator, *, gap: float | None = None) -> Stream:
@@ -141,13 +142,17 @@ class Task:
             self.level_bins,
         )
 
-    def oracle(self, stream: Stream) -> NDArray[np.int64]:
+    def oracle(self, stream: Stream, *, gap: float | None = None) -> NDArray[np.int64]:
         """Answers (S,) of a perfect memory, which sees symbols and levels but no label.
 
         They are right at every scored clip, except in T8, where they are the most probable state
         by an exact Bayes filter. Where nothing is scored they may be -1.
+
+        Args:
+            stream: what is shown.
+            gap: with which it was drawn; only T8's filter needs it.
         """
-        return self.solution(stream)
+        return self.solution(stream, self.gap if gap is None else float(gap))
 
 
 @dataclass(frozen=True)
@@ -235,6 +240,12 @@ def _log_uniform_ratio(mean: float) -> float:
         else:
             high = middle
     return math.exp(high)
+
+
+def question_times(clips: int, random: np.random.Generator) -> NDArray[np.int64]:
+    """(n,) clips at which something may be asked: every 2 to 12 clips, so that answers abound."""
+    times = np.cumsum(random.integers(2, 13, clips // 2 + 1))
+    return times[times < clips]
 
 
 def last_time(shown: NDArray[np.bool_]) -> NDArray[np.int64]:

@@ -51,5 +51,5 @@ LAST_EVENT = Task(
     symbols=len(CUES),
     gap=220.0,
     drawing=_draw,
-    solution=lambda stream: last_event(stream.symbols)[0],
+    solution=lambda stream, _gap: last_event(stream.symbols)[0],
 )
