@@ -12,23 +12,29 @@ A coefficient of agreement for nominal scales, Cohen 1960.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from vigilia.errors import LabelError, OptionError
-from vigilia.timeline.intervals import grid_starts, majority
-from vigilia.timeline.labels import Labels, labels_for
-from vigilia.timeline.timeline import Timeline
+from vigilia.errors import OptionError
+from vigilia.evaluation.comparison import compare
+from vigilia.evaluation.frames import (
+    balanced_accuracy,
+    cohen_kappa,
+    confusion_matrix,
+    macro_f1,
+    weighted_f1,
+)
+from vigilia.timeline import Labels, Timeline
 
 __all__ = [
     "Agreement",
     "ClassAgreement",
     "agreement",
     "agreement_of",
+    "agreement_on_cells",
     "balanced_accuracy",
     "cohen_kappa",
     "confusion_matrix",
@@ -68,6 +74,8 @@ class Agreement:
         accuracy: share of the cells where both agree.
         balanced_accuracy: mean recall over the classes that occur in the truth.
         kappa: Cohen's kappa, agreement beyond chance, -1 to 1.
+        macro_f1: mean F1 over the classes that occur in the truth.
+        weighted_f1: mean F1 over the classes, weighted by their share of the truth.
         per_class: one entry a class.
         step_seconds: length of a grid cell.
         seconds_scored: time that was both observed and labelled.
@@ -81,6 +89,8 @@ class Agreement:
     accuracy: float
     balanced_accuracy: float
     kappa: float
+    macro_f1: float
+    weighted_f1: float
     per_class: tuple[ClassAgreement, ...]
     step_seconds: float
     seconds_scored: float
@@ -101,50 +111,6 @@ class Agreement:
         return format_agreement(self)
 
 
-def confusion_matrix(truth: ArrayLike, predicted: ArrayLike, classes: int) -> NDArray[np.int64]:
-    """Counts pairs: truth (N,), predicted (N,) -> (K, K), truth down, prediction across.
-
-    Pairs of which either is negative (unlabelled, unobserved) are left out.
-
-    Raises:
-        OptionError: lengths differ, or a number is not below `classes`.
-    """
-    truth, predicted = np.asarray(truth, np.int64), np.asarray(predicted, np.int64)
-    if truth.shape != predicted.shape or truth.ndim != 1:
-        raise OptionError(
-            f"truth and predicted must be (N,) both, got {truth.shape} and {predicted.shape}"
-        )
-    if truth.size and max(truth.max(), predicted.max()) >= classes:
-        raise OptionError(f"truth and predicted must be below {classes}, the number of classes")
-    both = (truth >= 0) & (predicted >= 0)
-    pairs = truth[both] * classes + predicted[both]
-    return np.bincount(pairs, minlength=classes * classes).reshape(classes, classes)
-
-
-def cohen_kappa(matrix: ArrayLike) -> float:
-    """Agreement beyond chance of a (K, K) matrix: `(observed - expected) / (1 - expected)`."""
-    counts = np.asarray(matrix, np.float64)
-    total = counts.sum()
-    if total == 0:
-        return 0.0
-    observed = np.trace(counts) / total
-    expected = float(counts.sum(axis=0) @ counts.sum(axis=1)) / total**2
-    # With counts this is exact: expected agreement is 1 only if one cell holds everything.
-    if counts.max() == total and np.trace(counts) == total:
-        return 0.0
-    return float((observed - expected) / (1 - expected))
-
-
-def balanced_accuracy(matrix: ArrayLike) -> float:
-    """Mean recall of a (K, K) matrix over the classes that occur in the truth."""
-    counts = np.asarray(matrix, np.float64)
-    support = counts.sum(axis=1)
-    present = support > 0
-    if not present.any():
-        return 0.0
-    return float(np.mean(np.diagonal(counts)[present] / support[present]))
-
-
 def agreement(timeline: Timeline, labels: Labels, *, step_seconds: float = 1.0) -> Agreement:
     """Compares a timeline with annotations on a grid that begins with the timeline.
 
@@ -155,23 +121,19 @@ def agreement(timeline: Timeline, labels: Labels, *, step_seconds: float = 1.0) 
         LabelError: no cell is both labelled and observed.
         OptionError: `step_seconds` is not a positive number.
     """
-    classes = (*timeline.classes, *(c for c in labels.classes if c not in timeline.classes))
-    starts = _grid(timeline, labels, step_seconds)
-    truth = labels_for(labels, starts, starts + step_seconds, classes)
-    index = {label: code for code, label in enumerate(classes)}
-    seen = [(s, index[s.label]) for s in timeline.segments if s.label is not None]
-    predicted = majority(
-        [segment.start_seconds for segment, _ in seen],
-        [segment.end_seconds for segment, _ in seen],
-        [code for _, code in seen],
-        starts,
-        starts + step_seconds,
-    )
-    if not np.any((truth >= 0) & (predicted >= 0)):
-        raise LabelError(
-            f"{os.fspath(labels.path)} labels no second that the timeline of "
-            f"{timeline.source or 'the recording'} observed; do they belong together?"
-        )
+    compared = compare(timeline, labels, step_seconds=step_seconds)
+    return agreement_on_cells(compared.truth, compared.predicted, compared.classes, step_seconds)
+
+
+def agreement_on_cells(
+    truth: ArrayLike, predicted: ArrayLike, classes: Sequence[str], step_seconds: float = 1.0
+) -> Agreement:
+    """Compares two sequences: truth (N,) and predicted (N,) numbers of classes, -1 for nothing.
+
+    Raises:
+        OptionError: lengths differ, or a number names no class.
+    """
+    truth, predicted = np.asarray(truth, np.int64), np.asarray(predicted, np.int64)
     return agreement_of(
         confusion_matrix(truth, predicted, len(classes)),
         classes,
@@ -204,6 +166,8 @@ def agreement_of(
         accuracy=int(np.trace(counts)) / total if total else 0.0,
         balanced_accuracy=balanced_accuracy(counts),
         kappa=cohen_kappa(counts),
+        macro_f1=macro_f1(counts),
+        weighted_f1=weighted_f1(counts),
         per_class=tuple(_of_class(counts, code, label) for code, label in enumerate(classes)),
         step_seconds=step_seconds,
         seconds_scored=total * step_seconds,
@@ -258,16 +222,6 @@ def format_agreement(result: Agreement) -> str:
             f"{seconds:7g}"
         )
     return "\n".join(lines)
-
-
-def _grid(timeline: Timeline, labels: Labels, step_seconds: float) -> NDArray[np.float64]:
-    """Cells in step with the timeline's start that cover both timeline and labels."""
-    anchor = timeline.start_seconds
-    start = min([anchor, *(interval.start_seconds for interval in labels.intervals[:1])])
-    end = max([timeline.end_seconds, *(i.end_seconds for i in labels.intervals[-1:])])
-    grid_starts(0, 0, step_seconds)
-    before = int(np.ceil((anchor - start) / step_seconds))
-    return grid_starts(anchor - before * step_seconds, end, step_seconds)
 
 
 def _of_class(counts: NDArray[np.int64], code: int, label: str) -> ClassAgreement:
