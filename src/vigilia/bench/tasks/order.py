@@ -46,7 +46,7 @@ def order(symbols: NDArray[np.int16]) -> tuple[NDArray[np.int64], NDArray[np.int
 def _draw(clips: int, random: np.random.Generator, gap: float) -> Stream:
     symbols = np.zeros(clips, np.int16)
     starts = cue_times(clips, random, gap, least=SHORTEST_GAP)
-    ends = np.append(starts[1:], max(clips, starts[-1] + SHORTEST_GAP))
+    ends = np.append(starts, clips + SHORTEST_GAP)[1:]
     for start, end in zip(starts.tolist(), ends.tolist(), strict=True):
         symbols[start] = START
         last_of_pair = min(end - start - 1, PAIR_CLIPS)
