@@ -20,9 +20,12 @@ from vigilia.errors import CheckpointError, InputError, OptionError, VigiliaErro
 from vigilia.state import named_tensors
 from vigilia.stream import StreamClassifier, create_model
 from vigilia.training import Recording, TrainingUpdate, TrainOptions, evaluate_clips, train_model
-from vigilia.training.loop import class_weights, train_chunk
+from vigilia.training.chunk import plan_chunk, train_chunk
 from vigilia.training.optimiser import GATE_RATE, learning_rate_at, make_optimiser
-from vigilia.training.rows import first_cursor
+from vigilia.training.rows import first_cursor, make_places
+from vigilia.training.schedule import Moment
+from vigilia.training.stretch import class_weights, pixel_view
+from vigilia.training.worker import Worker
 
 SIZE, FRAMES, STRIDE = 16, 4, 2
 
@@ -175,12 +178,34 @@ def test_options_that_cannot_work_are_refused_by_name(option: dict[str, Any]) ->
 
 
 def chunk(
-    model: StreamClassifier, recordings: list[Recording], options: TrainOptions
+    model: StreamClassifier,
+    recordings: list[Recording],
+    options: TrainOptions,
+    *,
+    state: Any = None,
+    cursor: Any = None,
+    update: int = 0,
+    weights: Tensor | None = None,
+    worker: Worker | None = None,
 ) -> tuple[float, Any, Any]:
-    cursor = first_cursor(recordings, rows=options.rows, seed=options.seed)
-    state = model.init_state(options.rows)
-    weights = torch.ones(2)
-    return train_chunk(model, recordings, state, cursor, options, 0, weights)
+    """One chunk of the loop: loss, state and cursor behind it."""
+    places = make_places(recordings, options)
+    moment = Moment(0, options.chunk_clips, False, None)
+    plan = plan_chunk(places, cursor or first_cursor(places), update, moment)
+    loss, state = train_chunk(
+        pixel_view(model, recordings, options),
+        places,
+        state or model.init_state(options.rows),
+        plan.batches,
+        update,
+        torch.ones(2) if weights is None else weights,
+        worker or Worker(torch.device("cpu")),
+    )
+    return loss, state, plan.cursor
+
+
+def first_clip(recordings: list[Recording], options: TrainOptions) -> int:
+    return first_cursor(make_places(recordings, options)).clips[0]
 
 
 def opened(model: StreamClassifier) -> StreamClassifier:
@@ -202,9 +227,9 @@ def test_gradient_reaches_a_clip_several_steps_back(
 ) -> None:
     options = TrainOptions(rows=1, chunk_clips=5, carry_probability=1.0, seed=1)
     model = opened(tiny(memory))
-    start = first_cursor(TWO, rows=1, seed=1).clips[0]
+    start = first_clip(TWO, options)
     long = [only_last_label(recording("a.mp4", 48, 1), start + 4)]
-    start = first_cursor(long, rows=1, seed=1).clips[0]
+    start = first_clip(long, options)
     long = [only_last_label(long[0], start + 4)]
     inputs: list[Tensor] = []
     step = model.step
@@ -236,13 +261,13 @@ def test_the_loss_of_a_chunk_is_the_weighted_mean_over_scored_clips() -> None:
     )
     model = tiny("gru").eval()
     long = [recording("a.mp4", 60, 3, unscored=0.4)]
-    cursor = first_cursor(long, rows=1, seed=2)
+    first = first_clip(long, options)
     weights = torch.tensor([0.5, 3.0])
-    loss, _, _ = train_chunk(model, long, model.init_state(1), cursor, options, 0, weights)
+    loss, _, _ = chunk(model, long, options, weights=weights)
     total = scale = 0.0
     state = model.init_state(1)
     with torch.no_grad():
-        for clip in range(cursor.clips[0], cursor.clips[0] + 6):
+        for clip in range(first, first + 6):
             frames = torch.from_numpy(long[0].frames[long[0].clips[clip]])[None]
             logits, state = model.step(model.preprocessing.to_clip(frames), state)
             label = int(long[0].labels[clip])
@@ -271,9 +296,9 @@ def test_a_row_that_jumps_starts_with_an_empty_memory(monkeypatch: pytest.Monkey
 
     monkeypatch.setattr(model, "step", watched)
     options = dataclasses.replace(QUICK, carry_probability=0.0, rows=1)
-    cursor, state = first_cursor(TWO, rows=1, seed=5), model.init_state(1)
+    cursor = state = None
     for update in range(4):
-        _, state, cursor = train_chunk(model, TWO, state, cursor, options, update, torch.ones(2))
+        _, state, cursor = chunk(model, TWO, options, state=state, cursor=cursor, update=update)
     assert [clips for clips, _ in seen[::4]] == [[0]] * 4
     for (clips, now), (next_clips, later) in itertools.pairwise(seen):
         if next_clips[0]:
@@ -306,7 +331,8 @@ def test_training_on_a_visible_difference_lowers_the_loss(tmp_path: Path) -> Non
     figures = evaluate_clips(load_model(out), TWO)
     assert figures.accuracy > 0.9 > 0.7 > before.accuracy
     assert figures.confusion.sum() == sum(int((one.labels >= 0).sum()) for one in TWO)
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["m.safetensors"]
+    files = sorted(path.name for path in tmp_path.iterdir())
+    assert files == ["m.safetensors", "m.safetensors.card.md"]
     gates = [p for name, p in model.named_parameters() if name.endswith("gate")]
     assert all(gate.abs().max() > 0 for gate in gates)
 

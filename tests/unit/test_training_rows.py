@@ -10,9 +10,19 @@ import pytest
 import torch
 
 from vigilia.training.augment import Look, apply_look, draw_look
+from vigilia.training.frames import load_frames
 from vigilia.training.options import TrainOptions
 from vigilia.training.recordings import Recording
-from vigilia.training.rows import Batch, Cursor, first_cursor, jump, next_batch, place_of
+from vigilia.training.rows import (
+    Batch,
+    Cursor,
+    Places,
+    first_cursor,
+    jump,
+    make_places,
+    next_batch,
+    place_of,
+)
 
 
 def recording(number: int, clips: int, clip_frames: int = 3, stride: int = 2) -> Recording:
@@ -36,12 +46,14 @@ def recording(number: int, clips: int, clip_frames: int = 3, stride: int = 2) ->
 THREE = [recording(0, 40), recording(1, 100), recording(2, 60)]
 
 
-def play(
-    recordings: list[Recording], cursor: Cursor, batches: int, seed: int = 0
-) -> tuple[list[Batch], Cursor]:
+def even(recordings: list[Recording], seed: int = 0, rows: int = 4) -> Places:
+    return make_places(recordings, TrainOptions(seed=seed, rows=rows))
+
+
+def play(places: Places, cursor: Cursor, batches: int) -> tuple[list[Batch], Cursor]:
     out = []
     for _ in range(batches):
-        batch, cursor = next_batch(recordings, cursor, seed=seed)
+        batch, cursor = next_batch(places, cursor)
         out.append(batch)
     return out, cursor
 
@@ -55,7 +67,7 @@ def where(batch: Batch, row: int) -> tuple[int, int]:
 @pytest.mark.parametrize("seed", range(5))
 @pytest.mark.parametrize("plays", [10, 50, 400])
 def test_places_cover_the_recordings_in_proportion_to_their_length(seed: int, plays: int) -> None:
-    places = [place_of(THREE, play, seed) for play in range(plays)]
+    places = [place_of(even(THREE, seed), play) for play in range(plays)]
     for index, one in enumerate(THREE):
         share = sum(place[0] == index for place in places) / plays
         assert abs(share - len(one) / 200) < 3 / plays
@@ -67,42 +79,44 @@ def test_places_leave_no_wide_hole() -> None:
     ends = np.cumsum([0] + [len(one) for one in THREE])
     for seed in range(5):
         along = sorted(
-            ends[index] + clip for index, clip in (place_of(THREE, p, seed) for p in range(50))
+            ends[index] + clip
+            for index, clip in (place_of(even(THREE, seed), p) for p in range(50))
         )
         gaps = np.diff([*along, along[0] + 200])
         assert gaps.max() <= 3 * 200 / 50
 
 
 def test_places_depend_on_the_seed_and_on_nothing_else() -> None:
-    one = [place_of(THREE, play, 1) for play in range(30)]
+    one = [place_of(even(THREE, 1), play) for play in range(30)]
     np.random.seed(5)  # noqa: NPY002
-    assert one == [place_of(THREE, play, 1) for play in range(30)]
-    assert one != [place_of(THREE, play, 2) for play in range(30)]
+    assert one == [place_of(even(THREE, 1), play) for play in range(30)]
+    assert one != [place_of(even(THREE, 2), play) for play in range(30)]
 
 
 def test_one_recording_of_one_clip_is_always_found() -> None:
-    assert {place_of([recording(0, 1)], play, 0) for play in range(100)} == {(0, 0)}
+    assert {place_of(even([recording(0, 1)]), play) for play in range(100)} == {(0, 0)}
 
 
 def test_the_first_cursor_starts_every_row_at_a_place_of_its_own() -> None:
-    cursor = first_cursor(THREE, rows=4, seed=3)
+    cursor = first_cursor(even(THREE, 3))
     assert cursor.plays == (0, 1, 2, 3)
-    assert cursor.clips == tuple(place_of(THREE, play, 3)[1] for play in range(4))
+    assert cursor.clips == tuple(place_of(even(THREE, 3), play)[1] for play in range(4))
     assert cursor.starts == (True, True, True, True)
 
 
 def test_a_batch_shows_the_clips_their_times_and_their_labels() -> None:
-    cursor = first_cursor(THREE, rows=3, seed=1)
-    batches, _ = play(THREE, cursor, 30, seed=1)
+    places = even(THREE, 1, rows=3)
+    batches, _ = play(places, first_cursor(places), 30)
     for batch in batches:
-        assert batch.frames.shape == (3, 3, 1, 1, 3)
-        assert batch.frames.dtype == np.uint8
+        frames = load_frames(THREE, batch.recordings, batch.clips, batch.plays)
+        assert frames.shape == (3, 3, 1, 1, 3)
+        assert frames.dtype == np.uint8
         assert batch.labels.dtype == np.int64
         assert batch.seconds.dtype == np.float64
         for row in range(3):
             number, clip = where(batch, row)
-            assert (batch.frames[row, ..., 0] == number).all()
-            assert batch.frames[row, :, 0, 0, 1].tolist() == THREE[number].clips[clip].tolist()
+            assert (frames[row, ..., 0] == number).all()
+            assert frames[row, :, 0, 0, 1].tolist() == THREE[number].clips[clip].tolist()
             assert batch.labels[row] == THREE[number].labels[clip]
 
 
@@ -111,12 +125,13 @@ def test_stretches_are_contiguous_and_start_exactly_where_a_row_jumps_or_a_recor
     seed: int,
 ) -> None:
     rng = np.random.default_rng(seed)
-    cursor = first_cursor(THREE, rows=4, seed=seed)
+    places = even(THREE, seed)
+    cursor = first_cursor(places)
     before: list[tuple[int, int] | None] = [None] * 4
     sent = np.ones(4, dtype=bool)
     seen = Counter[str]()
     for _ in range(150):
-        batch, cursor = next_batch(THREE, cursor, seed=seed)
+        batch, cursor = next_batch(places, cursor)
         for row in range(4):
             number, clip = where(batch, row)
             last = before[row]
@@ -126,53 +141,55 @@ def test_stretches_are_contiguous_and_start_exactly_where_a_row_jumps_or_a_recor
                 assert last is not None
                 assert (number, clip) == (last[0], last[1] + 1)
             else:
-                assert (number, clip) == place_of(THREE, batch.plays[row], seed)
+                assert (number, clip) == place_of(places, batch.plays[row])
             seen["ended" if ended else "jumped" if sent[row] else "went on"] += 1
             before[row] = (number, clip)
         sent = rng.random(4) < 0.1
-        cursor = jump(THREE, cursor, sent, seed=seed)
+        cursor = jump(places, cursor, sent)
     assert min(seen["ended"], seen["jumped"], seen["went on"]) > 3
 
 
 def test_rows_of_a_recording_of_three_clips_by_hand() -> None:
-    short = [recording(0, 3)]
-    first = place_of(short, 0, 0)[1]
+    short = even([recording(0, 3)], rows=1)
+    first = place_of(short, 0)[1]
     batches, cursor = play(short, Cursor((0,), (first,), (True,)), 3 - first)
     assert [where(batch, 0)[1] for batch in batches] == list(range(first, 3))
     assert [bool(batch.starts[0]) for batch in batches] == [True] + [False] * (2 - first)
-    assert cursor == Cursor((1,), (place_of(short, 1, 0)[1],), (True,))
+    assert cursor == Cursor((1,), (place_of(short, 1)[1],), (True,))
 
 
 def test_no_two_stretches_have_the_same_number() -> None:
-    cursor, seen = first_cursor(THREE, rows=3, seed=0), []
+    places = even(THREE, rows=3)
+    cursor, seen = first_cursor(places), []
     rng = np.random.default_rng(0)
     for _ in range(60):
-        batch, cursor = next_batch(THREE, cursor, seed=0)
+        batch, cursor = next_batch(places, cursor)
         seen += [play for play, start in zip(batch.plays, batch.starts, strict=True) if start]
-        cursor = jump(THREE, cursor, rng.random(3) < 0.3, seed=0)
+        cursor = jump(places, cursor, rng.random(3) < 0.3)
     assert len(seen) == len(set(seen))
     assert max(seen) <= len(seen) + 2
 
 
 def test_a_jump_moves_the_chosen_rows_alone() -> None:
     cursor = Cursor((4, 5, 6), (7, 8, 9), (False, False, False))
-    moved = jump(THREE, cursor, np.array([True, False, True]), seed=0)
+    places = even(THREE, rows=3)
+    moved = jump(places, cursor, np.array([True, False, True]))
     assert moved.plays == (7, 5, 8)
-    assert moved.clips == (place_of(THREE, 7, 0)[1], 8, place_of(THREE, 8, 0)[1])
+    assert moved.clips == (place_of(places, 7)[1], 8, place_of(places, 8)[1])
     assert moved.starts == (True, False, True)
     assert cursor.plays == (4, 5, 6)
-    assert jump(THREE, cursor, np.zeros(3, dtype=bool), seed=0) == cursor
+    assert jump(places, cursor, np.zeros(3, dtype=bool)) == cursor
 
 
 def test_playing_on_from_a_saved_cursor_shows_the_same_clips() -> None:
-    cursor = first_cursor(THREE, rows=3, seed=7)
-    _, middle = play(THREE, cursor, 25, seed=7)
-    straight, end = play(THREE, cursor, 60, seed=7)
-    rest, same_end = play(THREE, middle, 35, seed=7)
+    places = even(THREE, 7, rows=3)
+    cursor = first_cursor(places)
+    _, middle = play(places, cursor, 25)
+    straight, end = play(places, cursor, 60)
+    rest, same_end = play(places, middle, 35)
     assert end == same_end
     for one, other in zip(straight[25:], rest, strict=True):
-        assert one.plays == other.plays
-        for left, right in zip(one[:4], other[:4], strict=True):
+        for left, right in zip(one, other, strict=True):
             assert np.array_equal(left, right)
 
 
@@ -195,7 +212,8 @@ def test_a_look_is_a_function_of_the_stretch_alone() -> None:
 
 
 def test_a_look_stays_from_the_start_of_a_stretch_to_its_end() -> None:
-    batches, _ = play(THREE, first_cursor(THREE, rows=3, seed=0), 120)
+    places = even(THREE, rows=3)
+    batches, _ = play(places, first_cursor(places), 120)
     looks = [draw_look(OPTIONS, batch.plays) for batch in batches]
     changes = 0
     for row in range(3):

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from vigilia.training.loop import Figures, TrainingUpdate, evaluate_clips, train_model
+from vigilia.training.evaluate import Figures, evaluate_clips
+from vigilia.training.loop import TrainingUpdate, train_model
 from vigilia.training.options import TrainOptions
 from vigilia.training.recordings import Recording, prepare_recording
 from vigilia.training.sources import Annotated, read_annotated

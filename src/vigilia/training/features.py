@@ -10,25 +10,50 @@ Letters: S clips, B rows, K clips of a stretch, T H W token grid, D features.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import cast
+from typing import Protocol, cast
 
 import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
 
 from vigilia.backbones import Backbone
 from vigilia.errors import InputError, OptionError
-from vigilia.stream import StreamClassifier
+from vigilia.stream import StreamClassifier, StreamState
 from vigilia.training.augment import Look, apply_look
-from vigilia.training.loop import class_weights
 from vigilia.training.optimiser import learning_rate_at, make_optimiser
 from vigilia.training.options import TrainOptions
 from vigilia.training.recordings import Recording
+from vigilia.training.rows import Batch
+from vigilia.training.schedule import chunk_clips_at
+from vigilia.training.stretch import View, class_weights, stretch_loss, weight_of
 
-__all__ = ["SeenRecording", "calibrate_memory", "see_recording", "train_on_features"]
+__all__ = [
+    "SeenRecording",
+    "Tokens",
+    "calibrate_memory",
+    "feature_view",
+    "make_readable",
+    "see_clips",
+    "see_recording",
+    "train_on_features",
+    "used_stages",
+]
+
+
+class Tokens(Protocol):
+    """What was kept of each clip: a tensor (S, ...), or shards on disk that look like one."""
+
+    def __len__(self) -> int:
+        """S."""
+        ...
+
+    def __getitem__(self, index: int | slice) -> Tensor:
+        """One clip (...), or some of them (S', ...)."""
+        ...
 
 
 @dataclass(frozen=True)
@@ -42,11 +67,18 @@ class SeenRecording:
     """
 
     recording: Recording
-    features: tuple[Tensor, ...]
+    features: tuple[Tokens, ...]
     pooled: Tensor
 
+    def __len__(self) -> int:
+        return len(self.pooled)
 
-@torch.inference_mode()
+
+def used_stages(model: StreamClassifier) -> tuple[int, ...]:
+    """Numbers of the stages whose tokens the memory writes."""
+    return tuple(getattr(model.memory, "stage_numbers", ()))
+
+
 def see_recording(
     model: StreamClassifier, recording: Recording, *, look: Look | None = None, batch: int = 16
 ) -> SeenRecording:
@@ -58,29 +90,52 @@ def see_recording(
         look: of one row; how the picture is changed.
         batch: clips at a time.
     """
+    parts = list(see_clips(model, recording, range(len(recording)), look=look, batch=batch))
+    *features, pooled = (torch.cat(column) for column in zip(*parts, strict=True))
+    return SeenRecording(recording=recording, features=tuple(features), pooled=pooled)
+
+
+@torch.inference_mode()
+def see_clips(
+    model: StreamClassifier,
+    recording: Recording,
+    clips: range,
+    *,
+    look: Look | None = None,
+    batch: int = 16,
+) -> Iterator[tuple[Tensor, ...]]:
+    """The same for some clips, `batch` at a time: tokens of each stage, then the pooled ones."""
     backbone = cast(Backbone, model.backbone.eval())
-    used = getattr(model.memory, "stage_numbers", ())
+    used = used_stages(model)
     device = model.head.weight.device
-    kept: list[tuple[Tensor, ...]] = []
-    pooled = []
-    for first in range(0, len(recording), batch):
-        frames = torch.from_numpy(recording.frames[recording.clips[first : first + batch]])
-        clip = model.preprocessing.to_clip(frames.to(device))
+    for first in range(clips.start, clips.stop, batch):
+        chosen = recording.clips[first : min(first + batch, clips.stop)]
+        clip = model.preprocessing.to_clip(torch.from_numpy(recording.frames[chosen]).to(device))
         if look is not None:
             clip = torch.cat([apply_look(one[None], look) for one in clip])
         features = backbone(clip)
-        pooled.append(backbone.pool(features).float().cpu())
-        kept.append(
-            tuple(
-                tokens.half().cpu() if number in used else tokens.new_empty(len(tokens), 0).cpu()
-                for number, tokens in enumerate(features, start=1)
-            )
+        kept = (
+            tokens.half().cpu() if number in used else tokens.new_empty(len(tokens), 0).cpu()
+            for number, tokens in enumerate(features, start=1)
         )
-    return SeenRecording(
-        recording=recording,
-        features=tuple(torch.cat(stage) for stage in zip(*kept, strict=True)),
-        pooled=torch.cat(pooled),
-    )
+        yield (*kept, backbone.pool(features).float().cpu())
+
+
+def make_readable(model: StreamClassifier) -> None:
+    """Shuts the gates inside the backbone's blocks: what was kept was seen without them.
+
+    Raises:
+        OptionError: the memory is read nowhere else, so it could not learn.
+    """
+    stages = list(getattr(model.memory, "stages", ()))
+    if stages and all(stage.embedding_reader is None for stage in stages):
+        raise OptionError(
+            f"memory {model.spec.memory!r} is read inside the backbone alone, so it cannot learn "
+            "from features that were kept; take fam or gru, or train on pixels"
+        )
+    with torch.no_grad():
+        for stage in stages:
+            stage.reader.gate.zero_()
 
 
 @torch.no_grad()
@@ -95,7 +150,7 @@ def calibrate_memory(model: StreamClassifier, seen: Sequence[SeenRecording]) -> 
         seen: what its backbone saw; a part of it is looked at.
     """
     pooled = torch.cat([one.pooled[::7] for one in seen[::3]])
-    numbers = getattr(model.memory, "stage_numbers", ())
+    numbers = used_stages(model)
     for number, stage in zip(numbers, getattr(model.memory, "stages", ()), strict=True):
         tokens = torch.cat([one.features[number - 1][::25] for one in seen[::3]]).float()
         if stage.writer is not None:
@@ -114,6 +169,32 @@ def _standardise(norm: nn.LayerNorm, x: Tensor) -> None:
     norm.bias.copy_(-mean / deviation)
 
 
+def feature_view(
+    model: StreamClassifier, seen: Sequence[SeenRecording], options: TrainOptions | None = None
+) -> View:
+    """The model sees what its backbone saw before; looks and mixing do not apply."""
+    device = model.head.weight.device
+
+    def view(batch: Batch, state: StreamState) -> tuple[Tensor, StreamState]:
+        pairs = [
+            (seen[index], int(clip))
+            for index, clip in zip(batch.recordings, batch.clips, strict=True)
+        ]
+        features = tuple(
+            torch.stack([one.features[stage][clip] for one, clip in pairs]).to(device).float()
+            for stage in range(len(seen[0].features))
+        )
+        pooled = torch.stack([one.pooled[clip] for one, clip in pairs]).to(device)
+        seconds = torch.from_numpy(batch.seconds).to(device)
+        if options is not None and options.checkpoint_activations:
+            return checkpoint(
+                model.step_features, features, pooled, state, seconds=seconds, use_reentrant=False
+            )
+        return model.step_features(features, pooled, state, seconds=seconds)
+
+    return view
+
+
 def train_on_features(
     model: StreamClassifier,
     seen: Sequence[SeenRecording],
@@ -122,12 +203,15 @@ def train_on_features(
     updates: int,
     on_update: Callable[[int, float], None] | None = None,
 ) -> None:
-    """Trains memory and head in place, on stretches of `chunk_clips` clips that start empty.
+    """Trains memory and head in place, on stretches that start empty: the smallest such loop.
+
+    `train_model` with `feature_view` does the same with validation, files and resume.
 
     Args:
         model: whose backbone saw the recordings.
         seen: by `see_recording`.
-        options: rows, chunk_clips, learning rate and the like; epochs and looks do not apply.
+        options: rows, chunk_clips or curriculum (over equal parts of the updates), learning rate
+            and the like; epochs and looks do not apply.
         updates: how many.
         on_update: called with the update and its loss.
 
@@ -138,13 +222,14 @@ def train_on_features(
     model.backbone.requires_grad_(False)
     model.train()
     model.backbone.eval()
-    length = options.chunk_clips
-    long_enough = [one for one in seen if len(one.pooled) >= length]
+    longest = max(chunk_clips_at(update, updates, options) for update in range(updates))
+    long_enough = [one for one in seen if len(one) >= longest]
     if not long_enough:
-        raise OptionError(f"no recording has {length} clips; lower chunk_clips")
+        raise OptionError(f"no recording has {longest} clips; lower chunk_clips")
     recordings = [one.recording for one in long_enough]
     weights = class_weights(recordings, len(model.classes), options.balance)
     weights = weights.to(model.head.weight.device)
+    view = feature_view(model, long_enough, options)
     optimiser = make_optimiser(model, options)
     random = np.random.default_rng([options.seed, 6])
     shares = np.array([len(recording) for recording in recordings], dtype=float)
@@ -154,9 +239,18 @@ def train_on_features(
         for group in optimiser.param_groups:
             rate = learning_rate_at(update, updates, options)
             group["lr"] = rate * group.get("rate", 1.0)
-        rows = [long_enough[index] for index in random.choice(len(shares), options.rows, p=shares)]
-        starts = [int(random.integers(len(one.pooled) - length + 1)) for one in rows]
-        loss = _stretch_loss(model, rows, starts, length, weights, options)
+        length = chunk_clips_at(update, updates, options)
+        rows = random.choice(len(shares), options.rows, p=shares)
+        starts = [int(random.integers(len(recordings[row]) - length + 1)) for row in rows]
+        batches = [_batch(recordings, rows, np.array(starts), step) for step in range(length)]
+        total, _ = stretch_loss(
+            view,
+            batches,
+            model.init_state(options.rows),
+            weights,
+            label_smoothing=options.label_smoothing,
+        )
+        loss = total / weight_of(batches, weights)
         if not torch.isfinite(loss):
             raise InputError(f"the loss is not a number at update {update}; lower the rate")
         loss.backward()
@@ -168,39 +262,19 @@ def train_on_features(
     model.backbone.requires_grad_(True)
 
 
-def _stretch_loss(
-    model: StreamClassifier,
-    rows: list[SeenRecording],
-    starts: list[int],
-    length: int,
-    weights: Tensor,
-    options: TrainOptions,
-) -> Tensor:
-    device = weights.device
-    state = model.init_state(len(rows))
-    loss = torch.zeros((), device=device)
-    total = torch.zeros((), device=device)
-    pairs = list(zip(rows, starts, strict=True))
-    for step in range(length):
-        features = tuple(
-            torch.stack([one.features[stage][start + step] for one, start in pairs])
-            .to(device)
-            .float()
-            for stage in range(len(rows[0].features))
-        )
-        pooled = torch.stack([one.pooled[start + step] for one, start in pairs]).to(device)
-        ended = [one.recording.end_seconds[start + step] for one, start in pairs]
-        labels = [int(one.recording.labels[start + step]) for one, start in pairs]
-        seconds = torch.tensor(ended, dtype=torch.float64, device=device)
-        truth = torch.tensor(labels, device=device)
-        logits, state = model.step_features(features, pooled, state, seconds=seconds)
-        loss = loss + F.cross_entropy(
-            logits,
-            truth,
-            weight=weights,
-            ignore_index=-1,
-            reduction="sum",
-            label_smoothing=options.label_smoothing,
-        )
-        total = total + weights[truth.clamp(min=0)][truth >= 0].sum()
-    return loss / total.clamp(min=1e-6)
+def _batch(recordings: list[Recording], rows: np.ndarray, starts: np.ndarray, step: int) -> Batch:
+    clips = starts + step
+    pairs = list(zip(rows, clips, strict=True))
+    nobody = np.full(len(rows), -1)
+    return Batch(
+        recordings=rows,
+        clips=clips,
+        labels=np.array([recordings[row].labels[clip] for row, clip in pairs], dtype=np.int64),
+        seconds=np.array([recordings[row].end_seconds[clip] for row, clip in pairs]),
+        starts=np.full(len(rows), step == 0),
+        plays=np.arange(len(rows)),
+        partners=nobody,
+        partner_clips=nobody,
+        partner_labels=nobody,
+        shares=np.ones(len(rows)),
+    )

@@ -1,6 +1,6 @@
-"""Training: truncated backpropagation through the memory, many recordings side by side.
+"""Training: update after update until the course is over, nothing improves, or somebody kills it.
 
-Letters: B rows, K clips of a chunk (and, in `labels`, classes), T frames, H W pixels.
+Letters: B rows, K clips of a chunk.
 """
 
 from __future__ import annotations
@@ -14,34 +14,40 @@ from typing import Any
 
 import numpy as np
 import torch
-import torch.nn.functional as F
-from torch import Tensor
 
 from vigilia.checkpoint import save_model
-from vigilia.errors import InputError, OptionError, VigiliaError
-from vigilia.evaluation.agreement import balanced_accuracy, cohen_kappa
-from vigilia.state import detach, reset
-from vigilia.stream import StreamClassifier, StreamState
-from vigilia.training.augment import apply_look, draw_look
+from vigilia.errors import OptionError, VigiliaError
+from vigilia.state import map_tensors
+from vigilia.stream import StreamClassifier
+from vigilia.training.card import write_card
+from vigilia.training.chunk import plan_chunk, train_chunk
+from vigilia.training.evaluate import Figures, evaluate_clips
+from vigilia.training.freezing import freeze, set_modes
 from vigilia.training.optimiser import learning_rate_at, make_optimiser
 from vigilia.training.options import TrainOptions
 from vigilia.training.recordings import Recording
-from vigilia.training.rows import Cursor, first_cursor, jump, next_batch, place_of
-from vigilia.training.saving import Progress, load_progress, save_progress
+from vigilia.training.rows import Batch, first_cursor, make_places
+from vigilia.training.saving import Progress, last_model, load_progress, save_progress, saved_run
+from vigilia.training.schedule import best_score, has_stalled, make_schedule
+from vigilia.training.stretch import View, class_weights, pixel_view
+from vigilia.training.worker import Worker
 
-__all__ = [
-    "Figures",
-    "TrainingUpdate",
-    "class_weights",
-    "evaluate_clips",
-    "train_chunk",
-    "train_model",
-]
+__all__ = ["TrainingUpdate", "train_model"]
 
 
 @dataclass(frozen=True)
 class TrainingUpdate:
-    """What happened in one update, for progress bars and logs."""
+    """What happened in one update, for progress bars and logs.
+
+    Attributes:
+        update: how many were made.
+        total: how many there will be.
+        epoch: from 0.
+        loss: weighted mean over the scored clips of all rows.
+        learning_rate: of this update.
+        figures: on the validation recordings, behind an epoch.
+        chunk_clips: K of this update.
+    """
 
     update: int
     total: int
@@ -49,27 +55,7 @@ class TrainingUpdate:
     loss: float
     learning_rate: float
     figures: Figures | None = None
-
-
-@dataclass(frozen=True)
-class Figures:
-    """How well clips are classified, streaming through whole recordings.
-
-    Attributes:
-        accuracy: share of scored clips that are right.
-        balanced_accuracy: mean over classes of the share that is right.
-        kappa: Cohen's kappa, agreement beyond chance.
-        confusion: (K, K) counts, truth by row.
-    """
-
-    accuracy: float
-    balanced_accuracy: float
-    kappa: float
-    confusion: np.ndarray
-
-    def as_dict(self) -> dict[str, Any]:
-        """For JSON."""
-        return {**dataclasses.asdict(self), "confusion": self.confusion.tolist()}
+    chunk_clips: int = 0
 
 
 def train_model(
@@ -82,12 +68,17 @@ def train_model(
     restart: bool = False,
     save_every_seconds: float = 60.0,
     card: dict[str, Any] | None = None,
+    command: str | None = None,
     on_update: Callable[[TrainingUpdate], None] | None = None,
+    view: View | None = None,
+    validation_view: View | None = None,
+    worker: Worker | None = None,
 ) -> list[dict[str, Any]]:
     """Trains a model in place and writes it to `out`; goes on where a killed run stopped.
 
-    With validation recordings, `out` holds the epoch of highest balanced accuracy on them;
-    without, the last epoch. `OUT.training` holds the run itself until it is finished.
+    With validation recordings, `out` holds the epoch that was best on them, and
+    `OUT.last.safetensors` the last one; without, `out` holds the last. The model card lies beside
+    it as `OUT.card.md`. `OUT.training` holds the run itself until it is finished.
 
     Args:
         model: with fresh or pretrained weights.
@@ -98,189 +89,168 @@ def train_model(
         restart: forget an interrupted run.
         save_every_seconds: at most this much work is lost when the process is killed.
         card: written into the model file with the history.
+        command: what the user typed, for the model card.
         on_update: called after every update.
+        view: how the model sees the recordings; by default as pixels.
+        validation_view: the same for those kept apart.
+        worker: this process among others; by default it is alone.
 
     Returns:
         One entry per epoch.
 
     Raises:
         InputError: nothing is labelled.
-        OptionError: quarter turns of pictures that are not square.
+        OptionError: options that do not fit the model or the recordings.
         CheckpointError: an interrupted run lies at `OUT.training`, but with other arguments.
         OutputError: the model cannot be written.
         VigiliaError: the loss or its gradient is not a number.
     """
-    height, width = model.preprocessing.height, model.preprocessing.width
-    if options.quarter_turns and height != width:
-        raise OptionError(f"quarter_turns needs square pictures, got {height} by {width}")
-    device = model.head.weight.device
-    weights = class_weights(recordings, len(model.classes), options.balance).to(device)
-    model.backbone.requires_grad_(not options.freeze_backbone)
+    worker = worker or Worker(model.head.weight.device)
+    _check(model, options, validation, worker)
+    weights = class_weights(recordings, len(model.classes), options.balance).to(worker.device)
+    freeze(model, options)
+    worker.same_weights(model)
     optimiser = make_optimiser(model, options)
+    schedule = make_schedule(sum(map(len, recordings)), options)
+    places = make_places(recordings, options)
     fresh = model.init_state(options.rows)
-    per_epoch = max(1, sum(map(len, recordings)) // (options.rows * options.chunk_clips))
-    total = per_epoch * options.epochs
     identity = {
         "options": dataclasses.asdict(options),
         "model": dataclasses.asdict(model.spec),
         "recordings": [[recording.name, len(recording)] for recording in recordings],
         "validation": [[recording.name, len(recording)] for recording in validation or []],
     }
-    saved_run = out.with_name(out.name + ".training")
-    cursor = first_cursor(recordings, rows=options.rows, seed=options.seed)
-    progress = Progress(update=0, cursor=cursor, state=fresh)
-    if saved_run.exists() and not restart:
-        progress = load_progress(saved_run, model, optimiser, fresh, identity)
+    run = saved_run(out)
+    progress = Progress(update=0, cursor=first_cursor(places), state=fresh)
+    if run.exists() and not restart:
+        progress = load_progress(run, model, optimiser, fresh, identity)
+    worker.wait()
+    own = worker.rows(options.rows)
+    state = map_tensors(lambda tensor: tensor[own], progress.state)
+    seen = view or pixel_view(model, recordings, options)
 
     saved_at = time.monotonic()
-    for update in range(progress.update, total):
-        rate = learning_rate_at(update, total, options)
+    while progress.update < schedule.total and not has_stalled(progress.history, options):
+        update = progress.update
+        moment = schedule.at(update)
+        rate = learning_rate_at(update, schedule.total, options)
         for group in optimiser.param_groups:
             group["lr"] = rate * group.get("rate", 1.0)
-        model.train()
-        if options.freeze_backbone:
-            model.backbone.eval()
-        loss, state, cursor = train_chunk(
-            model, recordings, progress.state, progress.cursor, options, update, weights
-        )
+        set_modes(model, options)
+        batches, cursor = plan_chunk(places, progress.cursor, update, moment)
+        part, state = train_chunk(seen, places, state, batches, update, weights, worker)
+        worker.add_gradients(model.parameters())
         norm = float(torch.nn.utils.clip_grad_norm_(model.parameters(), options.clip_norm))
+        # The first process's clock says when to save, so that all do so at once.
+        late = float(worker.first and time.monotonic() - saved_at > save_every_seconds)
+        loss, late = worker.add(torch.tensor([part, late], dtype=torch.float64)).tolist()
         if not (np.isfinite(loss) and np.isfinite(norm)):
-            what = "gradient" if np.isfinite(loss) else "loss"
-            raise VigiliaError(
-                f"the {what} is {norm if np.isfinite(loss) else loss} at update {update} "
-                f"(recordings {', '.join(_playing(recordings, progress.cursor, options))}); "
-                "lower the learning rate and start anew"
-                + (" with --restart" if saved_run.exists() else "")
-            )
+            what = f"gradient is {norm}" if np.isfinite(loss) else f"loss is {loss}"
+            problem = f"{what} at update {update} ({_where(recordings, batches)})"
+            raise VigiliaError(_broken(model, out, problem, update, worker))
         optimiser.step()
         optimiser.zero_grad(set_to_none=True)
-        losses = (*progress.losses, loss)
 
-        figures, history, best = None, progress.history, progress.best
-        epoch = update // per_epoch
-        if (update + 1) % per_epoch == 0:
-            entry: dict[str, Any] = {"epoch": epoch, "loss": float(np.mean(losses))}
+        losses, history, figures = (*progress.losses, loss), progress.history, None
+        if moment.ends_epoch:
+            entry: dict[str, Any] = {"epoch": moment.epoch, "loss": float(np.mean(losses))}
             losses = ()
-            score = None
             if validation:
-                figures = evaluate_clips(model, validation)
+                figures = evaluate_clips(model, validation, view=validation_view, worker=worker)
                 entry |= figures.as_dict()
-                score = figures.balanced_accuracy
             history = (*history, entry)
-            if score is None or best is None or score > best:
-                best = score
-                save_model(
-                    model, out, card={**(card or {}), "best": entry, "epochs": list(history)}
-                )
-        progress = Progress(update + 1, cursor, state, losses, history, best)
-        done = update + 1 == total
-        if done or figures or time.monotonic() - saved_at > save_every_seconds:
-            save_progress(saved_run, progress, model, optimiser, identity)
+            if worker.first:
+                _keep(model, out, history, options, card or {}, command)
+        progress = Progress(update + 1, cursor, fresh, losses, history)
+        if late or figures or progress.update == schedule.total:
+            progress = dataclasses.replace(progress, state=worker.gather(state))
+            if worker.first:
+                save_progress(run, progress, model, optimiser, identity)
             saved_at = time.monotonic()
-        if on_update is not None:
-            on_update(TrainingUpdate(update + 1, total, epoch, loss, rate, figures))
-    saved_run.unlink(missing_ok=True)
+        if on_update is not None and worker.first:
+            on_update(
+                TrainingUpdate(
+                    update + 1,
+                    schedule.total,
+                    moment.epoch,
+                    loss,
+                    rate,
+                    figures,
+                    moment.chunk_clips,
+                )
+            )
+    if worker.first:
+        write_card(out, model, card or {}, progress.history, options, command=command)
+        run.unlink(missing_ok=True)
+    worker.wait()
     return list(progress.history)
 
 
-def train_chunk(
+def _check(
     model: StreamClassifier,
-    recordings: list[Recording],
-    state: StreamState,
-    cursor: Cursor,
     options: TrainOptions,
-    update: int,
-    weights: Tensor,
-) -> tuple[float, StreamState, Cursor]:
-    """Forward and backward over K consecutive clips of every row; leaves gradients behind.
-
-    Args:
-        model: in training mode.
-        recordings: what the cursor points into.
-        state: of the B rows; gradient does not reach beyond it.
-        cursor: where the rows stand.
-        options: how.
-        update: number of this update, from 0.
-        weights: (classes,) of the loss.
-
-    Returns:
-        The loss, the state behind the chunk (cut off from the gradient), and the new cursor.
-    """
-    device = weights.device
-    torch.manual_seed(_seed_of(options.seed, update))  # DropPath
-    random = np.random.default_rng([options.seed, 4, update])
-    leaves = random.random(options.rows) >= options.carry_probability
-    cursor = jump(recordings, cursor, leaves & ~np.array(cursor.starts), seed=options.seed)
-    loss = torch.zeros((), device=device)
-    total_weight = torch.zeros((), device=device)
-    for _ in range(options.chunk_clips):
-        batch, cursor = next_batch(recordings, cursor, seed=options.seed)
-        state = reset(state, torch.from_numpy(batch.starts))
-        frames = torch.from_numpy(batch.frames).to(device)
-        clip = model.preprocessing.to_clip(frames)
-        clip = apply_look(clip, draw_look(options, batch.plays))
-        seconds = torch.from_numpy(batch.seconds).to(device)
-        logits, state = model.step(clip, state, seconds=seconds)
-        labels = torch.from_numpy(batch.labels).to(device)
-        loss = loss + F.cross_entropy(
-            logits,
-            labels,
-            weight=weights,
-            ignore_index=-1,
-            reduction="sum",
-            label_smoothing=options.label_smoothing,
+    validation: list[Recording] | None,
+    worker: Worker,
+) -> None:
+    height, width = model.preprocessing.height, model.preprocessing.width
+    if options.quarter_turns and height != width:
+        raise OptionError(f"quarter_turns needs square pictures, got {height} by {width}")
+    if options.patience and not validation:
+        raise OptionError("patience needs a recording kept apart; name one with --validation")
+    if options.rows % (worker.size * options.accumulate):
+        raise OptionError(
+            f"rows must divide by processes times accumulate, "
+            f"{worker.size} times {options.accumulate}, got {options.rows}"
         )
-        total_weight = total_weight + weights[labels.clamp(min=0)][labels >= 0].sum()
-    loss = loss / total_weight.clamp(min=1e-6)
-    loss.backward()
-    return float(loss.detach()), detach(state), cursor
 
 
-@torch.no_grad()
-def evaluate_clips(model: StreamClassifier, recordings: list[Recording]) -> Figures:
-    """Streams through whole recordings, one after another, as `vigilia run` would."""
-    device = model.head.weight.device
-    was_training = model.training
-    model.eval()
-    size = len(model.classes)
-    confusion = np.zeros((size, size), dtype=np.int64)
-    for recording in recordings:
-        state = model.init_state(1)
-        for clip, end, label in zip(
-            recording.clips, recording.end_seconds, recording.labels, strict=True
-        ):
-            frames = torch.from_numpy(recording.frames[clip])[None].to(device)
-            seconds = torch.tensor([end], dtype=torch.float64, device=device)
-            logits, state = model.step(model.preprocessing.to_clip(frames), state, seconds=seconds)
-            if label >= 0:
-                confusion[label, int(logits.argmax())] += 1
-    model.train(was_training)
-    return Figures(
-        accuracy=float(np.trace(confusion) / max(1, confusion.sum())),
-        balanced_accuracy=balanced_accuracy(confusion),
-        kappa=cohen_kappa(confusion),
-        confusion=confusion,
+def _keep(
+    model: StreamClassifier,
+    out: Path,
+    history: tuple[dict[str, Any], ...],
+    options: TrainOptions,
+    card: dict[str, Any],
+    command: str | None,
+) -> None:
+    """Writes the model behind an epoch: as the last, and as the best if it is that."""
+    entry, metric = history[-1], options.metric
+    told = {**card, "best": entry, "epochs": list(history)}
+    scored = metric in entry
+    if scored:
+        save_model(model, last_model(out), card={**card, "last": entry, "epochs": list(history)})
+    before = best_score(history[:-1], metric)
+    if not scored or before is None or entry[metric] > before:
+        save_model(model, out, card=told)
+        write_card(out, model, card, history, options, command=command)
+
+
+def _where(recordings: list[Recording], batches: list[Batch]) -> str:
+    """The recordings and times of a chunk: `a.mp4 at 12-28 s, b.mp4 at 40-56 s`."""
+    spans: dict[str, tuple[float, float]] = {}
+    for batch in batches:
+        both = [
+            (batch.recordings, batch.clips),
+            (batch.partners[batch.partners >= 0], batch.partner_clips[batch.partners >= 0]),
+        ]
+        for which, clips in both:
+            for index, clip in zip(which, clips, strict=True):
+                one = recordings[index]
+                start, end = float(one.start_seconds[clip]), float(one.end_seconds[clip])
+                low, high = spans.get(one.name, (start, end))
+                spans[one.name] = (min(low, start), max(high, end))
+    return "batch: " + ", ".join(
+        f"{name} at {low:.0f} to {high:.0f} s" for name, (low, high) in sorted(spans.items())
     )
 
 
-def class_weights(recordings: list[Recording], classes: int, balance: float) -> Tensor:
-    """(classes,) loss weights: frequency to the power of -balance, 1 on average over clips.
-
-    Raises:
-        InputError: no clip is labelled.
-    """
-    labels = np.concatenate([recording.labels for recording in recordings])
-    counts = np.bincount(labels[labels >= 0], minlength=classes)
-    if counts.sum() == 0:
-        raise InputError("no clip of any recording is labelled; do the label files fit the videos?")
-    weights = np.where(counts > 0, np.maximum(counts, 1.0) ** -balance, 0.0)
-    return torch.from_numpy(weights / (weights @ counts / counts.sum())).float()
-
-
-def _seed_of(seed: int, update: int) -> int:
-    return int(np.random.default_rng([seed, 5, update]).integers(2**62))
-
-
-def _playing(recordings: list[Recording], cursor: Cursor, options: TrainOptions) -> list[str]:
-    places = (place_of(recordings, play, options.seed) for play in cursor.plays)
-    return sorted({recordings[index].name for index, _ in places})
+def _broken(model: StreamClassifier, out: Path, problem: str, update: int, worker: Worker) -> str:
+    """What to say when a number is none: where, what is kept, and what to do."""
+    run = saved_run(out)
+    sound = update > 0 and all(
+        bool(tensor.isfinite().all()) for tensor in model.state_dict().values()
+    )
+    if sound and worker.first:
+        save_model(model, last_model(out), card={"trained_on": "a training that broke off"})
+    kept = f"; the weights before it are kept in {last_model(out).name}" if sound else ""
+    anew = "start anew" + (" with --restart" if run.exists() else "")
+    return f"the {problem}{kept}; lower the learning rate and {anew}"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import torch
 from torch import nn
@@ -20,31 +21,31 @@ def make_optimiser(model: nn.Module, options: TrainOptions) -> torch.optim.AdamW
     """AdamW with weight decay on the matrices of linear and convolutional layers alone.
 
     Biases, norms, gates, learned tokens and bias tables do not decay: zero is no better a value
-    for them than another.
+    for them than another. The backbone may learn more slowly than the rest (`backbone_rate`).
     """
     matrices = {
         id(module.weight)
         for module in model.modules()
         if isinstance(module, nn.Linear | nn.Conv2d | nn.Conv3d)
     }
-    trainable = [parameter for parameter in model.parameters() if parameter.requires_grad]
-    gates = [
-        parameter
-        for name, parameter in model.named_parameters()
-        if name.endswith("gate") and parameter.requires_grad
+    groups: list[dict[str, Any]] = [
+        {"params": [], "weight_decay": options.weight_decay},
+        {"params": [], "weight_decay": 0.0},
+        {"params": [], "weight_decay": 0.0, "rate": GATE_RATE},
     ]
-    decayed = [parameter for parameter in trainable if id(parameter) in matrices]
-    apart = matrices | {id(parameter) for parameter in gates}
-    others = [parameter for parameter in trainable if id(parameter) not in apart]
-    return torch.optim.AdamW(
-        [
-            {"params": decayed, "weight_decay": options.weight_decay},
-            {"params": others, "weight_decay": 0.0},
-            {"params": gates, "weight_decay": 0.0, "rate": GATE_RATE},
-        ],
-        lr=options.learning_rate,
-        betas=(0.9, 0.98),
-    )
+    if options.backbone_rate != 1:
+        groups += [{**group, "params": [], "rate": options.backbone_rate} for group in groups[:2]]
+    for name, parameter in model.named_parameters():
+        if not parameter.requires_grad:
+            continue
+        still = id(parameter) not in matrices
+        if name.endswith("gate"):
+            groups[2]["params"].append(parameter)
+        elif options.backbone_rate != 1 and name.startswith("backbone."):
+            groups[3 + still]["params"].append(parameter)
+        else:
+            groups[int(still)]["params"].append(parameter)
+    return torch.optim.AdamW(groups, lr=options.learning_rate, betas=(0.9, 0.98))
 
 
 def learning_rate_at(update: int, total: int, options: TrainOptions) -> float:

@@ -19,11 +19,22 @@ from vigilia.checkpoint import read_tensors, save_tensors
 from vigilia.errors import CheckpointError
 from vigilia.state import named_tensors, with_tensors
 from vigilia.stream import StreamClassifier, StreamState
+from vigilia.training.options import TrainOptions
 from vigilia.training.rows import Cursor
 
-__all__ = ["Progress", "load_progress", "save_progress"]
+__all__ = ["Progress", "last_model", "load_progress", "save_progress", "saved_run"]
 
 FORMAT = "vigilia-training-1"
+
+
+def saved_run(out: Path) -> Path:
+    """Where the run of a model file lies until it is finished: `OUT.training`."""
+    return out.with_name(out.name + ".training")
+
+
+def last_model(out: Path) -> Path:
+    """Where the last epoch's model lies beside the best: `sow.last.safetensors`."""
+    return out.with_name(f"{out.stem}.last{out.suffix}")
 
 
 @dataclass(frozen=True)
@@ -36,7 +47,6 @@ class Progress:
         state: what the rows remember.
         losses: of the updates of this epoch.
         history: one entry per epoch: loss and validation figures.
-        best: balanced accuracy of the epoch whose weights are in the model file.
     """
 
     update: int
@@ -44,7 +54,6 @@ class Progress:
     state: StreamState
     losses: tuple[float, ...] = ()
     history: tuple[dict[str, Any], ...] = ()
-    best: float | None = None
 
 
 def save_progress(
@@ -72,7 +81,6 @@ def save_progress(
                 "cursor": dataclasses.asdict(progress.cursor),
                 "losses": progress.losses,
                 "history": list(progress.history),
-                "best": progress.best,
             }
         ),
     }
@@ -102,6 +110,8 @@ def load_progress(
     if header.get("format") != FORMAT:
         raise CheckpointError(f"{path}: not a training run of this version; start with --restart")
     saved = json.loads(header["identity"])
+    # A run of an earlier version had the default of every option that came later.
+    saved["options"] = {**dataclasses.asdict(TrainOptions()), **saved.get("options", {})}
     # A saved identity went through JSON, so tuples have become lists there.
     asked = json.loads(json.dumps(identity))
     if saved != asked:
@@ -128,5 +138,4 @@ def load_progress(
         state=with_tensors(fresh, groups["state"]),
         losses=tuple(counters["losses"]),
         history=tuple(counters["history"]),
-        best=counters["best"],
     )
