@@ -2,21 +2,18 @@
 
 from __future__ import annotations
 
-from vigilia.timeline.labels import (
-    Interval,
-    Labels,
-    check_labels,
-    label_of,
-    labels_for,
-    labels_of_video,
-    read_label_table,
-    read_labels,
-)
+from vigilia.timeline.annotations import Annotations, Event, from_timeline, presence, states
+from vigilia.timeline.formats import FORMATS, read_annotations, write_annotations
+from vigilia.timeline.labels import Interval, Labels, check_labels, label_of, labels_for
+from vigilia.timeline.reading import labels_of_video, read_label_table, read_labels
 from vigilia.timeline.seconds import per_second
 from vigilia.timeline.segmenter import SegmenterOptions, SegmenterState, segment
 from vigilia.timeline.timeline import Scores, Segment, Summary, Timeline
 
 __all__ = [
+    "FORMATS",
+    "Annotations",
+    "Event",
     "Interval",
     "Labels",
     "Scores",
@@ -26,11 +23,16 @@ __all__ = [
     "Summary",
     "Timeline",
     "check_labels",
+    "from_timeline",
     "label_of",
     "labels_for",
     "labels_of_video",
     "per_second",
+    "presence",
+    "read_annotations",
     "read_label_table",
     "read_labels",
     "segment",
+    "states",
+    "write_annotations",
 ]

@@ -1,17 +1,36 @@
-"""Reads a table of text, however the spreadsheet that wrote it was set."""
+"""Reads text and tables, however the program that wrote them was set."""
 
 from __future__ import annotations
 
 import csv
+import gzip
 import io
 import math
 import re
+import warnings
+import zipfile
+import zlib
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from vigilia.errors import LabelError
+from vigilia.errors import LabelError, MissingExtraError
 
-__all__ = ["Row", "Table", "parse_number", "parse_seconds", "read_table", "read_text"]
+__all__ = [
+    "Row",
+    "Table",
+    "parse_number",
+    "parse_seconds",
+    "plain_name",
+    "read_bytes",
+    "read_table",
+    "read_text",
+    "split_lines",
+    "table_of",
+]
+
+XLSX_START = b"PK\x03\x04"
+"""How a spreadsheet of Excel begins."""
 
 
 @dataclass(frozen=True)
@@ -35,15 +54,28 @@ class Table:
         path: the file.
         header: names of the columns as written.
         rows: those that are not blank.
+        preamble: lines before the header, as cells.
     """
 
     path: Path
     header: tuple[str, ...]
     rows: tuple[Row, ...]
+    preamble: tuple[tuple[str, ...], ...] = ()
 
     def find(self, *names: str) -> list[int]:
         """Columns whose name is one of `names`, ignoring case, spaces and brackets."""
         return [index for index, name in enumerate(self.header) if plain_name(name) in names]
+
+    def first(self, *names: str) -> int | None:
+        """The column of the first of `names` that the table has; None if it has none."""
+        for name in names:
+            if columns := self.find(name):
+                return columns[0]
+        return None
+
+    def cell(self, row: Row, column: int | None) -> str:
+        """What a row says in a column; empty where there is no such column."""
+        return "" if column is None else row.cells[column]
 
 
 def plain_name(name: str) -> str:
@@ -51,61 +83,145 @@ def plain_name(name: str) -> str:
     return re.sub(r"\W+", "_", name.strip().lower()).strip("_")
 
 
-def read_text(path: str | Path) -> str:
-    """Reads UTF-8 (with or without mark), UTF-16 with mark, else Latin-1.
+def read_bytes(path: str | Path) -> bytes:
+    """Reads a file, unpacked if it is packed with gzip.
 
     Raises:
-        LabelError: the file cannot be opened or is not text.
+        LabelError: it cannot be opened or unpacked.
     """
     try:
         data = Path(path).read_bytes()
     except OSError as error:
         raise LabelError(f"cannot read {path}: {(error.strerror or str(error)).lower()}") from error
+    if data[:2] != b"\x1f\x8b":
+        return data
+    try:
+        return gzip.decompress(data)
+    except (OSError, EOFError, zlib.error) as error:
+        raise LabelError(f"{path} is packed with gzip and damaged, or half-written") from error
+
+
+def read_text(path: str | Path) -> str:
+    """Reads UTF-8 (with or without mark), UTF-16 with mark, else Windows-1252 with a warning.
+
+    Raises:
+        LabelError: the file cannot be opened, is not text, or is none of these.
+    """
+    data = read_bytes(path)
     try:
         if data[:2] in (b"\xff\xfe", b"\xfe\xff"):
             return data.decode("utf-16")
         text = data.decode("utf-8-sig")
     except UnicodeDecodeError:
-        text = data.decode("latin-1")
+        text = _old_text(data, path)
     if "\0" in text:
-        raise LabelError(f"{path} is not a text file; export the annotations as CSV")
+        raise LabelError(f"{path} is not a text file; export the annotations as CSV, in UTF-8")
     return text
 
 
+def _old_text(data: bytes, path: str | Path) -> str:
+    if b"\0" in data:
+        raise LabelError(f"{path} is not a text file; export the annotations as CSV, in UTF-8")
+    try:
+        text = data.decode("cp1252")
+    except UnicodeDecodeError as error:
+        line = data[: error.start].count(b"\n") + 1
+        raise LabelError(
+            f"{path}, row {line}: a letter is neither UTF-8 nor Windows-1252; "
+            "save the file as UTF-8"
+        ) from error
+    line, odd = next(
+        (number, row) for number, row in enumerate(text.splitlines(), 1) if not row.isascii()
+    )
+    warnings.warn(
+        f"{path} is not UTF-8 and was read as Windows-1252; if '{odd.strip()[:60]}' in row "
+        f"{line} looks wrong, save the file as UTF-8",
+        stacklevel=3,
+    )
+    return text
+
+
+def split_lines(text: str) -> list[str]:
+    """Lines as editors count them; other breaks of Unicode stay inside."""
+    return text.replace("\r\n", "\n").replace("\r", "\n").split("\n")
+
+
 def read_table(path: str | Path) -> Table:
-    """Reads a table with a header, separated by commas, semicolons or tabs.
+    """Reads a table with a header, separated by commas, semicolons or tabs, or an .xlsx sheet.
 
     Raises:
         LabelError: the file cannot be read, is empty, or a row is longer than the header.
+        MissingExtraError: it is an .xlsx, and what reads those is not installed.
     """
+    if read_bytes(path)[:4] == XLSX_START:
+        return table_of(path, enumerate(_sheet(Path(path)), start=1))
     text = read_text(path)
     lines = text.lstrip("\r\n").splitlines()
     if not lines or not lines[0].strip():
         raise LabelError(f"{path} is empty; a header and at least one row are needed")
     separator = max(",;\t", key=lines[0].count)
     reader = csv.reader(io.StringIO(text, newline=""), delimiter=separator)
-    header: tuple[str, ...] = ()
-    rows: list[Row] = []
     try:
-        for cells in reader:
-            if not any(cell.strip() for cell in cells):
-                continue
-            # A quoted cell may hold line breaks; names and messages are one line.
-            stripped = tuple(" ".join(cell.strip().splitlines()) for cell in cells)
-            if not header:
-                header = stripped
-                continue
-            extra = stripped[len(header) :]
-            if any(extra):
-                raise LabelError(
-                    f"{path}, row {reader.line_num}: {len(stripped)} cells under "
-                    f"{len(header)} columns; quote cells that hold the separator"
-                )
-            padded = stripped[: len(header)] + ("",) * (len(header) - len(stripped))
-            rows.append(Row(reader.line_num, padded))
+        return table_of(path, ((reader.line_num, cells) for cells in reader))
     except csv.Error as error:
         raise LabelError(f"{path}, row {reader.line_num}: {error}") from error
-    return Table(Path(path), header, tuple(rows))
+
+
+def table_of(path: str | Path, numbered: Iterable[tuple[int, list[str]]]) -> Table:
+    """Makes a table of numbered rows, of which the first is the header.
+
+    A header further down is found where the first rows say `Observation id`, as in old exports of
+    BORIS: it is the first row that names both a time and a behaviour.
+
+    Raises:
+        LabelError: a row is longer than the header.
+    """
+    header: tuple[str, ...] = ()
+    preamble: list[tuple[str, ...]] = []
+    rows: list[Row] = []
+    for number, cells in numbered:
+        if not any(cell.strip() for cell in cells):
+            continue
+        # A quoted cell may hold line breaks; names and messages are one line.
+        stripped = tuple(" ".join(cell.strip().splitlines()) for cell in cells)
+        if not header:
+            names = {plain_name(cell) for cell in stripped}
+            told = [cell for cell in stripped if cell]
+            begins = plain_name(stripped[0]) == "observation_id" and len(told) == 2
+            if (preamble or begins) and not {"time", "behavior"} <= names:
+                preamble.append(stripped)
+                continue
+            header = stripped
+            continue
+        extra = stripped[len(header) :]
+        if any(extra):
+            raise LabelError(
+                f"{path}, row {number}: {len(stripped)} cells under "
+                f"{len(header)} columns; quote cells that hold the separator"
+            )
+        rows.append(Row(number, stripped[: len(header)] + ("",) * (len(header) - len(stripped))))
+    if not header:
+        raise LabelError(f"{path} has no header; its first rows should name time and behavior")
+    return Table(Path(path), header, tuple(rows), tuple(preamble))
+
+
+def _sheet(path: Path) -> list[list[str]]:
+    try:
+        import openpyxl  # type: ignore[import-untyped]
+    except ImportError as error:
+        raise MissingExtraError(
+            f"{path}: spreadsheets are read by openpyxl; pip install 'vigilia[formats]', or "
+            "export the sheet as CSV"
+        ) from error
+    try:
+        book = openpyxl.load_workbook(io.BytesIO(read_bytes(path)), read_only=True, data_only=True)
+        rows = list(book.worksheets[0].iter_rows(values_only=True))
+        book.close()
+    except (OSError, ValueError, KeyError, IndexError, EOFError, zipfile.BadZipFile) as error:
+        raise LabelError(
+            f"{path} is no .xlsx that can be read, or half-written; save it as CSV"
+        ) from error
+    return [["" if cell is None else str(cell) for cell in row] for row in rows]
 
 
 def parse_number(text: str, path: Path, row: int, column: str) -> float:
@@ -118,20 +234,48 @@ def parse_number(text: str, path: Path, row: int, column: str) -> float:
         value = float(text.replace(",", ".") if text.count(",") == 1 else text)
     except ValueError:
         value = math.nan
-    if not math.isfinite(value):
+    if not math.isfinite(value) or "_" in text:
         raise LabelError(f"{path}, row {row}: {column} is '{text}', which is not a number")
     return value
 
 
-def parse_seconds(text: str, path: Path, row: int, column: str) -> float:
-    """Reads seconds, or a clock of the form `1:02:03.5` or `02:03.5`.
+def parse_seconds(
+    text: str, path: Path, row: int, column: str, *, fps: float | None = None
+) -> float:
+    """Reads seconds, or a clock of the form `1:02:03.5` or `02:03.5`, or `01:02:03:12` in frames.
+
+    Args:
+        text: the cell.
+        path: for messages.
+        row: for messages.
+        column: for messages.
+        fps: frames a second, needed for a time code that ends in frames.
 
     Raises:
-        LabelError: it is neither.
+        LabelError: it is none of these.
     """
-    clock = re.fullmatch(r"(?:(\d{1,6}):)?(\d{1,2}):(\d{1,2}(?:[.,]\d*)?)", text)
+    code = re.fullmatch(r"(\d{1,6}):(\d{1,2}):(\d{1,2})[:;](\d{1,3})", text)
+    if code is not None:
+        if fps is None:
+            raise LabelError(
+                f"{path}, row {row}: {column} is '{text}', a time code that ends in frames; "
+                "give the fps"
+            )
+        hours, minutes, seconds, frames = map(int, code.groups())
+        if minutes > 59 or seconds > 59 or frames >= math.ceil(fps):
+            raise LabelError(f"{path}, row {row}: {column} is '{text}', which no clock shows")
+        return hours * 3600 + minutes * 60 + seconds + frames / fps
+    clock = re.fullmatch(r"(?:(\d{1,6}):)?(\d{1,4}):(\d{1,2}(?:[.,]\d*)?)", text)
     if clock is None:
+        if re.match(r"\d{4}-\d{2}-\d{2}|\d{1,2}[./]\d{1,2}[./]\d{2,4}", text):
+            raise LabelError(
+                f"{path}, row {row}: {column} is '{text}', a date; times must count from the "
+                "start of the recording"
+            )
         return parse_number(text, path, row, column)
-    hours, minutes, seconds = clock.groups(default="0")
+    hour, minute, second = clock.groups(default="0")
+    value = float(second.replace(",", "."))
+    if value >= 60 or (clock[1] is not None and int(minute) > 59):
+        raise LabelError(f"{path}, row {row}: {column} is '{text}', which no clock shows")
     # Rounded, so that a clock gives the very number that was written as one.
-    return round(int(hours) * 3600 + int(minutes) * 60 + float(seconds.replace(",", ".")), 6)
+    return round(int(hour) * 3600 + int(minute) * 60 + value, 6)

@@ -228,29 +228,29 @@ class Timeline:
         return summarise(self)
 
     def to_csv(self, path: str | Path) -> None:
-        """Writes one row a segment, times to the millisecond; see `vigilia.timeline.formats`."""
-        from vigilia.timeline import formats
+        """Writes one row a segment, times to the millisecond; see `vigilia.timeline.files`."""
+        from vigilia.timeline import files
 
-        formats.write(self, path, "csv")
+        files.write(self, path, "csv")
 
     def to_json(self, path: str | Path) -> None:
         """Writes everything the timeline holds, without loss."""
-        from vigilia.timeline import formats
+        from vigilia.timeline import files
 
-        formats.write(self, path, "json")
+        files.write(self, path, "json")
 
     def to_vtt(self, path: str | Path) -> None:
         """Writes WebVTT captions, which players and browsers show over the video."""
-        from vigilia.timeline import formats
+        from vigilia.timeline import files
 
-        formats.write(self, path, "vtt")
+        files.write(self, path, "vtt")
 
     @staticmethod
     def read(path: str | Path) -> Timeline:
         """Reads what `to_csv`, `to_json` or `to_vtt` wrote, by the name's ending."""
-        from vigilia.timeline import formats
+        from vigilia.timeline import files
 
-        return formats.read(path)
+        return files.read(path)
 
     def __repr__(self) -> str:
         summary = self.summary()

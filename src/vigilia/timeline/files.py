@@ -15,7 +15,7 @@ import csv
 import io
 import json
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +26,21 @@ from vigilia.files import write_atomically
 from vigilia.timeline.tables import parse_number, parse_seconds, read_table, read_text
 from vigilia.timeline.timeline import UNOBSERVED, Scores, Segment, Timeline, fill_holes
 
-__all__ = ["READERS", "WRITERS", "csv_text", "json_text", "read", "vtt_text", "write"]
+__all__ = [
+    "READERS",
+    "VTT_NOTE",
+    "WRITERS",
+    "csv_text",
+    "escape_cue",
+    "json_text",
+    "note_text",
+    "read",
+    "read_note",
+    "unescape_cue",
+    "vtt_text",
+    "vtt_time",
+    "write",
+]
 
 CSV_HEADER = ("start_seconds", "end_seconds", "label", "confidence")
 JSON_FORMAT = "vigilia timeline 1"
@@ -141,23 +155,21 @@ def read_json(path: str | Path) -> Timeline:
 
 def vtt_text(timeline: Timeline) -> str:
     """WebVTT (W3C): one cue a segment. Time before 0 cannot be written and is left out."""
-    # `>` is written as an escape because `-->` may not occur in a note.
-    note = json.dumps(
+    note = note_text(
         {
             "source": timeline.source,
             "classes": timeline.classes,
             "assumptions": dict(timeline.assumptions),
-        },
-        ensure_ascii=True,
-    ).replace(">", "\\u003e")
+        }
+    )
     blocks = ["WEBVTT", VTT_NOTE + note]
     for start, end, segment in _in_milliseconds(timeline.segments):
         if end <= 0:
             continue
-        text = UNOBSERVED if segment.label is None else _escape(segment.label)
+        text = UNOBSERVED if segment.label is None else escape_cue(segment.label)
         if segment.label is not None:
             text += f" (confidence {segment.confidence:.2f})"
-        blocks.append(f"{_vtt_time(max(start, 0))} --> {_vtt_time(end)}\n{text}")
+        blocks.append(f"{vtt_time(max(start, 0))} --> {vtt_time(end)}\n{text}")
     return "\n\n".join(blocks) + "\n"
 
 
@@ -175,7 +187,7 @@ def read_vtt(path: str | Path) -> Timeline:
     number = 1
     for block in re.split(r"\n\n", lines):
         if block.startswith(VTT_NOTE):
-            about = _note(block.removeprefix(VTT_NOTE))
+            about = read_note(block.removeprefix(VTT_NOTE))
         elif "-->" in block and not block.startswith(("NOTE", "WEBVTT")):
             segments.append(_cue(block.strip("\n").split("\n"), Path(path), number))
         number += block.count("\n") + 2
@@ -260,24 +272,34 @@ def _scores(rows: list[Any], classes: int) -> Scores:
     )
 
 
-def _vtt_time(milliseconds: int) -> str:
+def note_text(about: Mapping[str, Any]) -> str:
+    """What stands behind `VTT_NOTE`."""
+    # `>` is written as an escape because `-->` may not occur in a note.
+    return json.dumps(dict(about), ensure_ascii=True).replace(">", "\\u003e")
+
+
+def vtt_time(milliseconds: int) -> str:
+    """3725400 -> 01:02:05.400."""
     seconds, thousandths = divmod(milliseconds, 1000)
     minutes, seconds = divmod(seconds, 60)
     hours, minutes = divmod(minutes, 60)
     return f"{hours:02d}:{minutes:02d}:{seconds:02d}.{thousandths:03d}"
 
 
-def _escape(text: str) -> str:
+def escape_cue(text: str) -> str:
+    """Makes a text one line of a cue."""
     one_line = " ".join(text.split())
     return one_line.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
 
 
-def _unescape(text: str) -> str:
+def unescape_cue(text: str) -> str:
+    """A cue's text without its tags."""
     plain = re.sub(r"<[^>]*>", "", text)
     return plain.replace("&lt;", "<").replace("&gt;", ">").replace("&amp;", "&")
 
 
-def _note(text: str) -> dict[str, Any]:
+def read_note(text: str) -> dict[str, Any]:
+    """Reads `note_text` back; empty if it is none."""
     try:
         about = json.loads(text)
     except ValueError:
@@ -292,7 +314,7 @@ def _cue(lines: list[str], path: Path, number: int) -> Segment:
     end = right.split()[0] if right.split() else ""
     text = " ".join(lines[timing + 1 :]).strip()
     match = re.fullmatch(r"(.*) \(confidence ([\d.]+)\)", text)
-    label = _label(_unescape(match[1] if match else text))
+    label = _label(unescape_cue(match[1] if match else text))
     confidence = parse_number(match[2], path, row, "confidence") if match else 1.0
     return Segment(
         parse_seconds(left.strip(), path, row, "the start"),

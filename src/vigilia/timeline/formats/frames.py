@@ -1,0 +1,169 @@
+"""One label a line: frame lists as of Breakfast and 50Salads, and plain hypnograms.
+
+A frame list needs `fps`, a hypnogram `epoch_seconds`; neither file says it. A hypnogram may also be
+one line of letters, or a list in JSON. `-1`, `?`, an empty line and `unobserved` mean that nobody
+knows.
+"""
+
+from __future__ import annotations
+
+import itertools
+import re
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from vigilia.errors import LabelError
+from vigilia.timeline.annotations import (
+    Annotations,
+    Event,
+    observed_between,
+    states,
+)
+from vigilia.timeline.formats.format import Format, Options
+from vigilia.timeline.formats.jsons import parse_json
+from vigilia.timeline.labels import labels_for
+from vigilia.timeline.tables import read_text, split_lines
+from vigilia.timeline.timeline import UNOBSERVED
+
+__all__ = ["FRAMES", "HYPNOGRAM", "is_hypnogram", "is_list", "runs"]
+
+UNKNOWN = ("", "-1", "?", UNOBSERVED)
+
+
+def is_list(lines: Sequence[str]) -> bool:
+    """Whether these are labels, one a line: no separators, no spaces, no header."""
+    return bool(lines) and all(re.fullmatch(r"[^\s,;]*", line.strip()) for line in lines)
+
+
+def is_hypnogram(lines: Sequence[str]) -> bool:
+    """Whether these look like codes of stages: numbers or one or two letters, or one long line."""
+    one_line = len(lines) == 1 and re.fullmatch(r"[A-Za-z0-9?]{50,}", lines[0].strip())
+    return bool(one_line) or all(len(line.strip()) <= 2 for line in lines)
+
+
+def runs(codes: Sequence[object]) -> list[tuple[int, int]]:
+    """Where equal neighbours start and end: `aab` -> [(0, 2), (2, 3)]."""
+    if not len(codes):
+        return []
+    edges = [0, *(n for n in range(1, len(codes)) if codes[n] != codes[n - 1]), len(codes)]
+    return list(itertools.pairwise(edges))
+
+
+def _read_frames(path: Path, options: Options) -> tuple[Annotations, ...]:
+    if options.fps is None:
+        raise LabelError(f"{path} holds one label a frame and no times; give the fps")
+    lines = _lines(path)
+    return (_from_codes(lines, 1 / options.fps, path, options.fps),)
+
+
+def _read_hypnogram(path: Path, options: Options) -> tuple[Annotations, ...]:
+    if options.epoch_seconds is None:
+        raise LabelError(
+            f"{path} holds one code an epoch and no times; give the length of an epoch in seconds, "
+            "for instance 30"
+        )
+    text = read_text(path).strip()
+    if text.startswith("["):
+        content = parse_json(text, path)
+        if not all(isinstance(one, (int, str)) for one in content):
+            raise LabelError(f"{path} is no hypnogram: not every code is a number or a word")
+        codes = [str(one) for one in content]
+    else:
+        codes = _lines(path)
+        if len(codes) == 1 and len(codes[0]) > 2:
+            codes = list(codes[0])
+    return (_from_codes(codes, options.epoch_seconds, path, None),)
+
+
+def _lines(path: Path) -> list[str]:
+    lines = [line.strip() for line in split_lines(read_text(path))]
+    while lines and not lines[-1]:
+        lines.pop()
+    if not lines:
+        raise LabelError(f"{path} is empty; one label a line is needed")
+    for number, line in enumerate(lines, start=1):
+        if not is_list([line]):
+            raise LabelError(f"{path}, row {number}: '{line[:60]}' is not one label")
+    return lines
+
+
+def _from_codes(codes: list[str], step: float, path: Path, fps: float | None) -> Annotations:
+    def seconds(number: int) -> float:
+        # A division is exact where a product of a rounded step is not.
+        return number / fps if fps is not None else number * step
+
+    found = [(start, end, codes[start]) for start, end in runs(codes)]
+    holes = [(seconds(start), seconds(end)) for start, end, code in found if code in UNKNOWN]
+    length = seconds(len(codes))
+    return Annotations(
+        events=tuple(
+            Event(seconds(start), seconds(end), code, row=start + 1)
+            for start, end, code in found
+            if code not in UNKNOWN
+        ),
+        recording=path.name.split(".")[0],
+        duration_seconds=length,
+        fps=fps,
+        observed=observed_between(0.0, length, holes),
+        path=path,
+    )
+
+
+def _write_frames(several: Sequence[Annotations], options: Options) -> str:
+    (annotations,) = several
+    fps = options.fps or annotations.fps
+    if fps is None:
+        raise LabelError(f"{annotations.path} does not say its frame rate; give the fps")
+    codes = _codes(annotations, fps, UNOBSERVED)
+    for code in set(codes):
+        if not is_list([code]):
+            raise LabelError(
+                f"{annotations.path}: the label '{code}' has spaces or separators, which a list of "
+                "frames cannot hold; rename it"
+            )
+    return "\n".join(codes) + "\n"
+
+
+def _write_hypnogram(several: Sequence[Annotations], options: Options) -> str:
+    (annotations,) = several
+    if options.epoch_seconds is None:
+        raise LabelError(f"{annotations.path}: a hypnogram needs the length of its epochs")
+    numeric = all(re.fullmatch(r"-?\d+", label) for label in annotations.labels)
+    codes = _codes(annotations, 1 / options.epoch_seconds, "-1" if numeric else "?")
+    for code in set(codes):
+        if not is_list([code]):
+            raise LabelError(
+                f"{annotations.path}: the label '{code}' has spaces or separators, which a "
+                "hypnogram cannot hold; rename it"
+            )
+    return "\n".join(codes) + "\n"
+
+
+def _codes(annotations: Annotations, fps: float, unknown: str) -> list[str]:
+    """The label that covers most of each cell."""
+    track = states(annotations)
+    count = max(1, round(annotations.end_seconds * fps))
+    edges = np.arange(count + 1) / fps
+    names = track.classes
+    found = labels_for(track, edges[:-1], edges[1:], names)
+    return [unknown if code < 0 else names[code] for code in found.tolist()]
+
+
+FRAMES = Format(
+    title="frame list of Breakfast, 50Salads",
+    suffixes=(),
+    read=_read_frames,
+    write=_write_frames,
+    keeps=frozenset({"holes", "duration"}),
+    resolution="grid",
+)
+HYPNOGRAM = Format(
+    title="plain hypnogram, one code an epoch",
+    suffixes=(),
+    read=_read_hypnogram,
+    write=_write_hypnogram,
+    keeps=frozenset({"holes", "duration"}),
+    resolution="grid",
+)
