@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
+import shlex
 import time
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -12,8 +15,26 @@ from vigilia.cli.show import errors, output, progress_bar
 
 __all__ = ["train"]
 
+DATA = "The recordings"
+MODEL = "The model"
+COURSE = "The course of training"
+BACKBONE = "The backbone"
+CHANGES = "Changes of the picture, the same for a whole stretch"
+MACHINE = "The machine and the files"
+LINE_EVERY_SECONDS = 30.0
+
+
+def _option(panel: str, told: str, *, flag: str | None = None, **more: Any) -> Any:
+    names = [flag] if flag else []
+    return typer.Option(*names, help=told, rich_help_panel=panel, **more)
+
+
+def _number(panel: str, told: str, **limits: Any) -> Any:
+    return _option(panel, told, metavar="N", **limits)
+
 
 def train(
+    context: typer.Context,
     videos: Annotated[
         list[str],
         typer.Argument(metavar="VIDEO...", help="Files, folders of recordings, or patterns."),
@@ -25,97 +46,164 @@ def train(
             help="One table with a video column; or a folder with one STEM.csv for each video.",
         ),
     ],
-    out: Annotated[Path, typer.Option(help="The model file to write (.safetensors).")],
+    out: Annotated[Path, _option(DATA, "The model file to write (.safetensors).")],
     model: Annotated[
-        str, typer.Option(help="A backbone such as swin3d_nano, or a model file to start from.")
+        str, _option(MODEL, "A backbone such as swin3d_nano, or a model file to start from.")
     ] = "swin3d_nano",
-    weights: Annotated[str | None, typer.Option(help="kinetics400, with swin3d_t, _s, _b.")] = None,
+    weights: Annotated[str | None, _option(MODEL, "kinetics400, with swin3d_t, _s, _b.")] = None,
     memory: Annotated[
-        str | None,
-        typer.Option(help="fam, pilot, gru or none. [default: the model file's, or fam]"),
+        str | None, _option(MODEL, "fam, pilot, gru or none. [default: the model file's, or fam]")
     ] = None,
-    slots: Annotated[int | None, typer.Option(metavar="N", help="Slots of fam and pilot.")] = None,
-    summary_tokens: Annotated[
-        int | None, typer.Option(metavar="N", help="Tokens of a slot.")
-    ] = None,
-    feedback_tokens: Annotated[
-        int | None, typer.Option(metavar="N", help="Feedback tokens of fam.")
-    ] = None,
+    slots: Annotated[int | None, _number(MODEL, "Slots of fam and pilot.")] = None,
+    summary_tokens: Annotated[int | None, _number(MODEL, "Tokens of a slot.")] = None,
+    feedback_tokens: Annotated[int | None, _number(MODEL, "Feedback tokens of fam.")] = None,
     classes: Annotated[
         str | None,
-        typer.Option(help="Comma-separated, in the order wanted. [default: those in the labels]"),
+        _option(DATA, "Comma-separated, in the order wanted. [default: those in the labels]"),
     ] = None,
     validation: Annotated[
         list[str] | None,
-        typer.Option(help="A recording (its name or stem) to keep apart; may be repeated."),
+        _option(DATA, "A recording (its name or stem) to keep apart; may be repeated."),
     ] = None,
     label_column: Annotated[
-        str | None, typer.Option(help="Column of the label, if it is not called label or state.")
+        str | None, _option(DATA, "Column of the label, if it is not called label or state.")
     ] = None,
     label_fps: Annotated[
-        float | None, typer.Option(metavar="N", help="Frames a second, if the labels count frames.")
+        float | None, _number(DATA, "Frames a second, if the labels count frames.")
     ] = None,
-    fps: Annotated[float, typer.Option(metavar="N", min=0.01, help="Samples per second.")] = 4.0,
-    clip_frames: Annotated[int, typer.Option(metavar="N", min=2, help="Frames of a clip.")] = 32,
-    stride_frames: Annotated[
-        int, typer.Option(metavar="N", min=1, help="Frames between clips.")
-    ] = 8,
+    fps: Annotated[float, _number(MODEL, "Samples per second.", min=0.01)] = 4.0,
+    clip_frames: Annotated[int, _number(MODEL, "Frames of a clip.", min=2)] = 32,
+    stride_frames: Annotated[int, _number(MODEL, "Frames between clips.", min=1)] = 8,
     size: Annotated[
-        int | None,
-        typer.Option(metavar="N", min=8, help="Height and width. [default: 224, nano 64]"),
+        int | None, _number(MODEL, "Height and width. [default: 224, nano 64]", min=8)
     ] = None,
-    epochs: Annotated[int, typer.Option(metavar="N", min=1, help="Passes over all clips.")] = 20,
-    rows: Annotated[int, typer.Option(metavar="N", min=1, help="Recordings side by side.")] = 4,
+    epochs: Annotated[int, _number(COURSE, "Passes over all clips.", min=1)] = 20,
+    rows: Annotated[int, _number(COURSE, "Recordings side by side.", min=1)] = 4,
     chunk_clips: Annotated[
-        int, typer.Option(metavar="N", min=1, help="Clips through which gradient flows back.")
+        int, _number(COURSE, "Clips through which gradient flows back.", min=1)
     ] = 8,
     carry_probability: Annotated[
-        float,
-        typer.Option(
-            metavar="N", min=0, max=1, help="Chance that a row plays on from chunk to chunk."
-        ),
+        float, _number(COURSE, "Chance that a row plays on from chunk to chunk.", min=0, max=1)
     ] = 0.8,
+    curriculum: Annotated[
+        str | None,
+        _option(
+            COURSE, "Chunk clips that grow over the epochs, such as 8,16,32,64.", metavar="N,N,..."
+        ),
+    ] = None,
+    curriculum_recent: Annotated[
+        bool,
+        _option(
+            COURSE,
+            "Until its last part, score only clips whose state began within a chunk.",
+            flag="--curriculum-recent",
+        ),
+    ] = False,
+    burn_in_clips: Annotated[
+        int, _number(COURSE, "Clips without loss after a jump into a recording.", min=0)
+    ] = 0,
+    balance: Annotated[
+        float, _number(COURSE, "Loss: 0 every clip the same, 1 every class the same.", min=0, max=1)
+    ] = 0.5,
+    balanced_sampling: Annotated[
+        float,
+        _number(COURSE, "Rows jump: 0 anywhere alike, 1 to every class as often.", min=0, max=1),
+    ] = 0.0,
+    learning_rate: Annotated[float, _number(COURSE, "AdamW's, at its peak.")] = 0.0003,
+    weight_decay: Annotated[float, _number(COURSE, "Of weight matrices.", min=0)] = 0.05,
+    clip_norm: Annotated[float, _number(COURSE, "Greatest norm of a gradient.")] = 1.0,
+    label_smoothing: Annotated[
+        float, _number(COURSE, "Share of the target spread over all classes.", min=0, max=1)
+    ] = 0.0,
+    patience: Annotated[
+        int,
+        _number(
+            COURSE, "Stop after so many epochs without a better validation figure; 0 never.", min=0
+        ),
+    ] = 0,
+    metric: Annotated[
+        str, _option(COURSE, "That figure: balanced_accuracy, accuracy or kappa.")
+    ] = "balanced_accuracy",
+    seed: Annotated[int, _number(COURSE, "Of everything random.", min=0)] = 0,
     freeze_backbone: Annotated[
-        bool, typer.Option("--freeze-backbone", help="Train memory and head alone.")
+        bool, _option(BACKBONE, "Train memory and head alone.", flag="--freeze-backbone")
     ] = False,
-    learning_rate: Annotated[float, typer.Option(metavar="N", help="AdamW's, at its peak.")] = 3e-4,
-    drop_path: Annotated[
-        float, typer.Option(metavar="N", min=0, max=1, help="Stochastic depth.")
-    ] = 0.0,
-    mirror: Annotated[bool, typer.Option(help="Mirror recordings at random.")] = True,
+    frozen_stages: Annotated[
+        int, _number(BACKBONE, "Leave the backbone's first N stages as they are.", min=0)
+    ] = 0,
+    backbone_rate: Annotated[
+        float, _number(BACKBONE, "Factor on the backbone's learning rate.", min=0)
+    ] = 1.0,
+    cache_features: Annotated[
+        bool,
+        _option(
+            BACKBONE,
+            "See every clip once, then train memory and head alone: minutes on a CPU.",
+            flag="--cache-features",
+        ),
+    ] = False,
+    drop_path: Annotated[float, _number(BACKBONE, "Stochastic depth.", min=0, max=1)] = 0.0,
+    mirror: Annotated[bool, _option(CHANGES, "Mirror recordings at random.")] = True,
     quarter_turns: Annotated[
-        bool, typer.Option("--quarter-turns", help="Turn at random: for views from above.")
+        bool, _option(CHANGES, "Turn at random: for views from above.", flag="--quarter-turns")
     ] = False,
-    zoom: Annotated[
-        float, typer.Option(metavar="N", min=0, max=1, help="Zoom and shift at random.")
+    zoom: Annotated[float, _number(CHANGES, "Zoom and shift at random.", min=0, max=1)] = 0.0,
+    brightness: Annotated[float, _number(CHANGES, "Change light at random.", min=0, max=1)] = 0.1,
+    temporal_jitter: Annotated[
+        int, _number(CHANGES, "Show frames up to N samples late.", min=0)
+    ] = 0,
+    frame_drop: Annotated[float, _number(CHANGES, "Share of frames lost.", min=0, max=1)] = 0.0,
+    tube_mask: Annotated[
+        float, _number(CHANGES, "Share of the picture hidden for a whole stretch.", min=0, max=1)
     ] = 0.0,
-    brightness: Annotated[
-        float, typer.Option(metavar="N", min=0, max=1, help="Change light at random.")
-    ] = 0.1,
-    seed: Annotated[int, typer.Option(metavar="N", min=0, help="Of everything random.")] = 0,
-    device: Annotated[str, typer.Option(help="cpu, cuda, cuda:1, mps.")] = "cpu",
+    mixup: Annotated[
+        float,
+        _number(CHANGES, "Let a second recording shine through: shape of its Beta; 0 none.", min=0),
+    ] = 0.0,
+    cutmix: Annotated[
+        float,
+        _number(CHANGES, "Paste a box of a second recording: shape of its Beta; 0 none.", min=0),
+    ] = 0.0,
+    device: Annotated[str, _option(MACHINE, "cpu, cuda, cuda:1, mps.")] = "cpu",
+    precision: Annotated[str, _option(MACHINE, "32, or bf16.")] = "32",
+    accumulate: Annotated[
+        int, _number(MACHINE, "Parts of the rows that run one after another.", min=1)
+    ] = 1,
+    checkpoint_activations: Annotated[
+        bool,
+        _option(MACHINE, "Less memory for a third more time.", flag="--checkpoint-activations"),
+    ] = False,
     cache: Annotated[
         Path | None,
-        typer.Option(help="Folder for decoded frames. [default: OUT.frames]"),
+        _option(
+            MACHINE, "Folder for decoded frames and features. [default: OUT.frames, OUT.features]"
+        ),
+    ] = None,
+    tensorboard: Annotated[
+        Path | None, _option(MACHINE, "Folder for TensorBoard's curves.")
     ] = None,
     restart: Annotated[
-        bool, typer.Option("--restart", help="Forget an interrupted run instead of going on.")
+        bool, _option(MACHINE, "Forget an interrupted run instead of going on.", flag="--restart")
     ] = False,
 ) -> None:
     """Train a model on annotated recordings.
 
     Each recording is streamed in order with its own memory, several side by side; gradient flows
-    back through the memory. Killed and started again, training goes on where it was.
+    back through the memory. Killed and started again, training goes on where it was. Beside OUT
+    lies its model card, OUT.card.md.
 
     Examples:
 
         vigilia train barn/*.mp4 barn.csv --out sow.safetensors --validation night3.mp4
 
-        vigilia train videos/ labels/ --model swin3d_t --weights kinetics400 --out cow.safetensors
+        vigilia train videos/ labels/ --model swin3d_t --weights kinetics400 --cache-features
+        --curriculum 8,16,32,64 --out cow.safetensors
     """
     from vigilia.errors import OptionError
     from vigilia.training import TrainingUpdate, TrainOptions, train_recordings
+    from vigilia.training.progress import Pace, progress_line, tensorboard_curves
     from vigilia.training.sources import read_annotated
+    from vigilia.training.worker import is_first
 
     annotated = read_annotated(videos, labels, label_column=label_column, label_fps=label_fps)
     wanted = tuple(name.strip() for name in classes.split(",")) if classes else None
@@ -124,12 +212,32 @@ def train(
         rows=rows,
         chunk_clips=chunk_clips,
         carry_probability=carry_probability,
+        curriculum=_numbers("curriculum", curriculum),
+        curriculum_recent=curriculum_recent,
+        burn_in_clips=burn_in_clips,
         freeze_backbone=freeze_backbone,
+        frozen_stages=frozen_stages,
+        backbone_rate=backbone_rate,
         learning_rate=learning_rate,
+        weight_decay=weight_decay,
+        clip_norm=clip_norm,
+        label_smoothing=label_smoothing,
+        balance=balance,
+        balanced_sampling=balanced_sampling,
+        precision=precision,
+        accumulate=accumulate,
+        checkpoint_activations=checkpoint_activations,
         mirror=mirror,
         quarter_turns=quarter_turns,
         zoom=zoom,
         brightness=brightness,
+        temporal_jitter=temporal_jitter,
+        frame_drop=frame_drop,
+        tube_mask=tube_mask,
+        mixup=mixup,
+        cutmix=cutmix,
+        patience=patience,
+        metric=metric,
         seed=seed,
     )
     memory_options = {
@@ -145,29 +253,47 @@ def train(
         raise OptionError(f"seed must lie below 2**63, got {seed}")
     if not 0 <= drop_path < 1:
         raise OptionError(f"drop_path must lie in 0..1, got {drop_path}")
-    began = time.monotonic()
-    with progress_bar("{task.fields[figures]}") as bar:
-        decoding = bar.add_task("decoding", total=None, figures="")
+    began = told_at = time.monotonic()
+    pace = Pace()
+    with contextlib.ExitStack() as stack:
+        curves = None
+        if tensorboard is not None and is_first():
+            curves = stack.enter_context(tensorboard_curves(tensorboard))
+        bar = stack.enter_context(progress_bar("{task.fields[figures]}"))
+        before = bar.add_task("decoding", total=None, figures="")
         training = bar.add_task("training", total=None, figures="", visible=False)
+        metric_now = ""
 
         def on_frame(name: str, seconds: float, duration: float | None) -> None:
-            bar.update(decoding, description=name, completed=seconds, total=duration)
+            bar.update(before, description=name, completed=seconds, total=duration)
+
+        def on_feature(name: str, done: int, total: int) -> None:
+            bar.update(before, description=f"seeing {name}", completed=done, total=total)
 
         def on_update(update: TrainingUpdate) -> None:
-            bar.update(decoding, visible=False)
+            nonlocal metric_now, told_at
+            if curves is not None:
+                curves(update)
+            if update.figures is not None:
+                figures = update.figures
+                metric_now = f"  {metric.replace('_', ' ')} {getattr(figures, metric):.3f}"
+                errors.print(
+                    f"epoch {update.epoch + 1}: validation accuracy {figures.accuracy:.3f}, "
+                    f"balanced {figures.balanced_accuracy:.3f}, kappa {figures.kappa:.3f}"
+                )
+            bar.update(before, visible=False)
             bar.update(
                 training,
                 visible=True,
                 completed=update.update,
                 total=update.total,
-                figures=f"epoch {update.epoch + 1}  loss {update.loss:.3f}",
+                figures=f"epoch {update.epoch + 1}  loss {update.loss:.3f}{metric_now}",
             )
-            if update.figures is not None:
-                figures = update.figures
-                errors.print(
-                    f"epoch {update.epoch + 1}: validation accuracy {figures.accuracy:.3f}, "
-                    f"balanced {figures.balanced_accuracy:.3f}, kappa {figures.kappa:.3f}"
-                )
+            now = time.monotonic()
+            left = pace.seconds_left(update, now)
+            if not errors.is_terminal and now - told_at > LINE_EVERY_SECONDS:
+                told_at = now
+                errors.print(progress_line(update, left) + metric_now.replace("  ", ", "))
 
         history = train_recordings(
             annotated,
@@ -186,11 +312,47 @@ def train(
             drop_path=drop_path,
             device=device,
             cache=cache,
+            cache_features=cache_features,
             restart=restart,
+            command=_typed(context),
             on_frame=on_frame,
+            on_feature=on_feature,
             on_update=on_update,
         )
-    output.print(
-        f"{out}: {len(history)} epochs in {time.monotonic() - began:.0f} s, "
-        f"last loss {history[-1]['loss']:.3f}"
-    )
+    if is_first():
+        output.print(
+            f"{out}: {len(history)} epochs in {time.monotonic() - began:.0f} s, "
+            f"last loss {history[-1]['loss']:.3f}"
+        )
+
+
+def _numbers(name: str, text: str | None) -> tuple[int, ...]:
+    """`8,16,32` -> (8, 16, 32)."""
+    from vigilia.errors import OptionError
+
+    try:
+        return tuple(int(part) for part in text.split(",")) if text else ()
+    except ValueError as error:
+        raise OptionError(
+            f"{name} must be whole numbers with commas between them, got {text!r}"
+        ) from error
+
+
+def _typed(context: typer.Context) -> str:
+    """The command line, as far as it was typed: what the model card tells to reproduce it."""
+    size = int(os.environ.get("WORLD_SIZE", "1"))
+    words = ["vigilia"] if size == 1 else ["torchrun", "--nproc-per-node", str(size)]
+    words += ["train"] if size == 1 else ["-m", "vigilia", "train"]
+    for parameter in context.command.params:
+        name = str(parameter.name)
+        source, value = context.get_parameter_source(name), context.params.get(name)
+        if source is None or source.name != "COMMANDLINE":
+            continue
+        values = value if isinstance(value, list | tuple) else [value]
+        if parameter.param_type_name == "argument":
+            words += map(str, values)
+        elif isinstance(value, bool):
+            words.append((parameter.opts if value else parameter.secondary_opts)[0])
+        else:
+            words += [word for one in values for word in (parameter.opts[0], str(one))]
+    return shlex.join(words)

@@ -10,10 +10,12 @@ Letters: S clips, T H W token grid, D features.
 from __future__ import annotations
 
 import dataclasses
+import functools
 import hashlib
 import json
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -49,8 +51,13 @@ class ShardedTokens:
         if isinstance(index, slice):
             return torch.stack([self[clip] for clip in range(*index.indices(self.clips))])
         shard, place = divmod(index, self.shard_clips)
-        with safe_open(self.paths[shard], framework="pt") as file:
-            return file.get_slice(self.name)[place]
+        return _opened(self.paths[shard]).get_slice(self.name)[place]
+
+
+@functools.lru_cache(maxsize=128)
+def _opened(path: Path) -> Any:
+    """A shard stays open while it is among the last that were read: stretches read it in order."""
+    return safe_open(path, framework="pt")
 
 
 def fingerprint_of_backbone(model: StreamClassifier) -> str:

@@ -150,9 +150,10 @@ def calibrate_memory(model: StreamClassifier, seen: Sequence[SeenRecording]) -> 
         seen: what its backbone saw; a part of it is looked at.
     """
     pooled = torch.cat([one.pooled[::7] for one in seen[::3]])
+    every = max(25, sum(map(len, seen[::3])) // 400)  # a clip may hold megabytes of tokens
     numbers = used_stages(model)
     for number, stage in zip(numbers, getattr(model.memory, "stages", ()), strict=True):
-        tokens = torch.cat([one.features[number - 1][::25] for one in seen[::3]]).float()
+        tokens = torch.cat([one.features[number - 1][::every] for one in seen[::3]]).float()
         if stage.writer is not None:
             _standardise(stage.writer.norm, tokens)
         if stage.feedback is not None:

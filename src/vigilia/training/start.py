@@ -9,20 +9,26 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import torch
-
-from vigilia.backbones import BACKBONES, fetch_kinetics400
-from vigilia.checkpoint import load_model
+from vigilia.backbones import BACKBONES
 from vigilia.errors import LabelError, OptionError, OutputError
-from vigilia.models import load_backbone_weights, usable_device
-from vigilia.stream import StreamClassifier, build_model, create_model
+from vigilia.models import usable_device
+from vigilia.stream import StreamClassifier
 from vigilia.timeline import check_labels
 from vigilia.timeline.timeline import UNOBSERVED
+from vigilia.training.building import build_for_training
+from vigilia.training.card import describe_training
+from vigilia.training.feature_cache import cached_features, fingerprint_of_backbone
+from vigilia.training.features import (
+    SeenRecording,
+    calibrate_memory,
+    feature_view,
+    make_readable,
+)
 from vigilia.training.loop import TrainingUpdate, train_model
 from vigilia.training.options import TrainOptions
 from vigilia.training.recordings import Recording, prepare_recording
 from vigilia.training.sources import Annotated, split_validation
+from vigilia.training.worker import Worker, make_worker
 
 __all__ = ["train_recordings"]
 
@@ -45,11 +51,16 @@ def train_recordings(
     drop_path: float = 0.0,
     device: str = "cpu",
     cache: Path | None = None,
+    cache_features: bool = False,
     restart: bool = False,
+    command: str | None = None,
     on_frame: Callable[[str, float, float | None], None] | None = None,
+    on_feature: Callable[[str, int, int], None] | None = None,
     on_update: Callable[[TrainingUpdate], None] | None = None,
 ) -> list[dict[str, Any]]:
     """Decodes the recordings, builds the model, trains it, writes it.
+
+    Started several times by torchrun, the processes share the rows of every update.
 
     Args:
         annotated: recordings and labels, see `read_annotated`.
@@ -69,9 +80,13 @@ def train_recordings(
         size: likewise, height and width.
         drop_path: likewise, stochastic depth.
         device: where to train.
-        cache: folder for decoded frames; by default beside `out`.
+        cache: folder for decoded frames and kept features; by default beside `out`.
+        cache_features: let the backbone see every clip once, keep what it saw, and train memory
+            and head on that alone. The backbone must have learned before; pictures are not changed.
         restart: forget an interrupted run.
+        command: what the user typed, for the model card.
         on_frame: called while decoding with the recording, seconds, and its duration if known.
+        on_feature: called while the backbone sees, with the recording, clips done and all clips.
         on_update: called after every update.
 
     Returns:
@@ -98,8 +113,10 @@ def train_recordings(
     for one in annotated:
         check_labels(one.labels, classes=names)  # before hours of decoding, not after
     _check_place(out)
-    place = usable_device(device)
-    net = _model(
+    if cache_features:
+        options = _for_features(options, untrained=str(model) in BACKBONES and weights is None)
+    worker = make_worker(usable_device(device), precision=options.precision, rows=options.rows)
+    net, fresh_memory = build_for_training(
         model,
         weights,
         names,
@@ -111,12 +128,14 @@ def train_recordings(
         size=size,
         drop_path=drop_path,
         seed=options.seed,
-    ).to(place)
-    folder = cache or out.with_name(out.name + ".frames")
+    )
+    net = net.to(worker.device)
+    if cache_features:
+        make_readable(net)
 
     def prepared(one: Annotated) -> Recording:
         def progress(seconds: float, duration: float | None) -> None:
-            if on_frame is not None:
+            if on_frame is not None and worker.first:
                 on_frame(one.video.name, seconds, duration)
 
         return prepare_recording(
@@ -124,11 +143,21 @@ def train_recordings(
             one.labels,
             classes=names,
             preprocessing=net.preprocessing,
-            cache=folder,
+            cache=cache or out.with_name(out.name + ".frames"),
             on_frame=progress,
         )
 
-    recordings, kept_apart = [prepared(one) for one in learn], [prepared(one) for one in apart]
+    recordings, kept_apart = worker.in_turn(
+        lambda: ([prepared(one) for one in learn], [prepared(one) for one in apart])
+    )
+    view = validation_view = None
+    if cache_features:
+        folder = cache or out.with_name(out.name + ".features")
+        seen = _see([*recordings, *kept_apart], net, folder, worker, on_feature)
+        if fresh_memory:
+            calibrate_memory(net, seen[: len(recordings)])
+        view = feature_view(net, seen, options)
+        validation_view = feature_view(net, seen[len(recordings) :])
     return train_model(
         net,
         recordings,
@@ -136,9 +165,58 @@ def train_recordings(
         out=out,
         validation=kept_apart,
         restart=restart,
-        card=_card(net, recordings, kept_apart, options, started_from=str(weights or model)),
+        card=describe_training(
+            net, recordings, kept_apart, options, started_from=str(weights or model)
+        ),
+        command=command,
         on_update=on_update,
+        view=view,
+        validation_view=validation_view,
+        worker=worker,
     )
+
+
+def _for_features(options: TrainOptions, *, untrained: bool) -> TrainOptions:
+    """The options of training on kept features: the backbone is frozen.
+
+    Raises:
+        OptionError: options that change what the backbone sees, or a backbone that knows nothing.
+    """
+    if untrained:
+        raise OptionError(
+            "kept features need a backbone that has learned; name a model file with --model, "
+            "or --weights kinetics400"
+        )
+    for name in ("temporal_jitter", "frame_drop", "tube_mask", "mixup", "cutmix", "frozen_stages"):
+        if getattr(options, name):
+            raise OptionError(
+                f"{name} must be 0 with kept features: the backbone sees every clip once, "
+                f"as it is; got {getattr(options, name)}"
+            )
+    return dataclasses.replace(options, freeze_backbone=True)
+
+
+def _see(
+    recordings: Sequence[Recording],
+    model: StreamClassifier,
+    folder: Path,
+    worker: Worker,
+    on_feature: Callable[[str, int, int], None] | None,
+) -> list[SeenRecording]:
+    """What the backbone sees of all recordings; several processes share the work."""
+    mark = fingerprint_of_backbone(model)
+
+    def see(one: Recording) -> SeenRecording:
+        def progress(done: int, total: int) -> None:
+            if on_feature is not None and worker.first:
+                on_feature(one.name, done, total)
+
+        return cached_features(model, one, folder, backbone=mark, on_clip=progress)
+
+    for one in recordings[worker.rank :: worker.size]:
+        see(one)
+    worker.wait()
+    return [see(one) for one in recordings]
 
 
 def _check_place(out: Path) -> None:
@@ -151,85 +229,3 @@ def _check_place(out: Path) -> None:
         raise OutputError(f"{out.parent}: cannot be made ({error.strerror})") from error
     if not os.access(out.parent, os.W_OK):
         raise OutputError(f"{out}: no permission to write there; name another place with --out")
-
-
-def _model(
-    model: str | Path,
-    weights: str | None,
-    classes: tuple[str, ...],
-    *,
-    memory: str | None,
-    memory_options: dict[str, Any],
-    fps: float,
-    clip_frames: int,
-    stride_frames: int,
-    size: int | None,
-    drop_path: float,
-    seed: int,
-) -> StreamClassifier:
-    torch.manual_seed(seed)
-    name = str(model)
-    if name in BACKBONES:
-        pixels = size or (64 if name == "swin3d_nano" else 224)
-        net = create_model(
-            name,
-            classes=classes,
-            memory=memory or "fam",
-            fps=fps,
-            clip_frames=clip_frames,
-            stride_frames=stride_frames,
-            height=pixels,
-            width=pixels,
-            drop_path=drop_path,
-            checkpoint_activations=name != "swin3d_nano",
-            **memory_options,
-        )
-        if weights == "kinetics400":
-            load_backbone_weights(net, fetch_kinetics400(name))
-        elif weights is not None:
-            raise OptionError(f"weights must be 'kinetics400', got {weights!r}")
-        return net
-    if weights is not None:
-        raise OptionError(f"{name}: a model file brings its own weights, --weights is for names")
-    if not Path(name).exists() and Path(name).suffix == "":
-        known = ", ".join(BACKBONES)
-        raise OptionError(f"no backbone named {name!r}, and no such file; there are {known}")
-    start = load_model(model)
-    spec = dataclasses.replace(start.spec, classes=classes)
-    if memory is not None or memory_options:
-        spec = dataclasses.replace(
-            spec, memory=memory or spec.memory, memory_options=memory_options
-        )
-    net = build_model(spec)
-    fitting = {
-        name: tensor
-        for name, tensor in start.state_dict().items()
-        if (tensor.shape == net.state_dict()[name].shape if name in net.state_dict() else False)
-        and (start.classes == classes or not name.startswith("head."))
-    }
-    net.load_state_dict(fitting, strict=False)
-    return net
-
-
-def _card(
-    model: StreamClassifier,
-    recordings: list[Recording],
-    validation: list[Recording],
-    options: TrainOptions,
-    *,
-    started_from: str,
-) -> dict[str, Any]:
-    labels = np.concatenate([recording.labels for recording in recordings])
-    hours = sum(float(r.end_seconds[-1] - r.start_seconds[0]) for r in recordings) / 3600
-    counts = {name: int((labels == index).sum()) for index, name in enumerate(model.classes)}
-    return {
-        "trained_on": f"{len(recordings)} recordings, {hours:.2f} hours: "
-        + ", ".join(recording.name for recording in recordings[:4])
-        + (", ..." if len(recordings) > 4 else ""),
-        "started_from": started_from,
-        "clips": counts,
-        "unscored_clips": int((labels < 0).sum()),
-        "recordings": [recording.name for recording in recordings],
-        "validation": [recording.name for recording in validation],
-        "options": dataclasses.asdict(options),
-    }

@@ -1,0 +1,86 @@
+"""The model that training begins with: a backbone by name, or what a model file brings."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from vigilia.backbones import BACKBONES, fetch_kinetics400
+from vigilia.checkpoint import load_model
+from vigilia.errors import OptionError
+from vigilia.models import load_backbone_weights
+from vigilia.stream import StreamClassifier, build_model, create_model
+
+__all__ = ["build_for_training"]
+
+
+def build_for_training(
+    model: str | Path,
+    weights: str | None,
+    classes: tuple[str, ...],
+    *,
+    memory: str | None,
+    memory_options: dict[str, Any],
+    fps: float,
+    clip_frames: int,
+    stride_frames: int,
+    size: int | None,
+    drop_path: float,
+    seed: int,
+) -> tuple[StreamClassifier, bool]:
+    """The model to train, and whether its memory has learned nothing yet.
+
+    Args:
+        model: a backbone's name or a model file; the other arguments are those of
+            `train_recordings`.
+
+    Raises:
+        OptionError: no such model, or options that do not go with it.
+        CheckpointError: the model file cannot be used.
+    """
+    torch.manual_seed(seed)
+    name = str(model)
+    if name in BACKBONES:
+        pixels = size or (64 if name == "swin3d_nano" else 224)
+        net = create_model(
+            name,
+            classes=classes,
+            memory=memory or "fam",
+            fps=fps,
+            clip_frames=clip_frames,
+            stride_frames=stride_frames,
+            height=pixels,
+            width=pixels,
+            drop_path=drop_path,
+            checkpoint_activations=name != "swin3d_nano",
+            **memory_options,
+        )
+        if weights == "kinetics400":
+            load_backbone_weights(net, fetch_kinetics400(name))
+        elif weights is not None:
+            raise OptionError(f"weights must be 'kinetics400', got {weights!r}")
+        return net, True
+    if weights is not None:
+        raise OptionError(f"{name}: a model file brings its own weights, --weights is for names")
+    if not Path(name).exists() and Path(name).suffix == "":
+        known = ", ".join(BACKBONES)
+        raise OptionError(f"no backbone named {name!r}, and no such file; there are {known}")
+    start = load_model(model)
+    spec = dataclasses.replace(start.spec, classes=classes)
+    if memory is not None or memory_options:
+        spec = dataclasses.replace(
+            spec, memory=memory or spec.memory, memory_options=memory_options
+        )
+    net = build_model(spec)
+    fitting = {
+        name: tensor
+        for name, tensor in start.state_dict().items()
+        if (tensor.shape == net.state_dict()[name].shape if name in net.state_dict() else False)
+        and (start.classes == classes or not name.startswith("head."))
+    }
+    net.load_state_dict(fitting, strict=False)
+    started = {name for name in net.state_dict() if name.startswith("memory.")} & fitting.keys()
+    return net, not started
