@@ -215,12 +215,11 @@ def in_epochs(comparison: Comparison, epoch_seconds: float) -> Comparison:
         behind = -(before + len(scores)) % per_epoch
         padded = np.pad(scores, ((before, behind), (0, 0)), constant_values=np.nan)
         padded = padded.reshape(len(starts), per_epoch, -1)  # (E, cells of an epoch, K)
-        known = np.isfinite(padded).all(axis=2)
+        known = np.isfinite(padded.sum(axis=2))
         counts = known.sum(axis=1)
         sums = np.where(known[:, :, None], padded, 0).sum(axis=1)
-        scores = np.full(sums.shape, np.nan)
-        enough = counts >= per_epoch / 2
-        scores[enough] = sums[enough] / counts[enough][:, None]
+        enough = counts[:, None] >= per_epoch / 2
+        scores = np.where(enough, sums / np.maximum(counts, 1)[:, None], np.nan)
     return dataclasses.replace(
         comparison,
         truth=epochs(comparison.truth),
