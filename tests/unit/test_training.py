@@ -6,7 +6,6 @@ import dataclasses
 import itertools
 import math
 import shutil
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -14,69 +13,27 @@ import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
+from training_noise import (
+    QUICK,
+    TWO,
+    Killed,
+    chunk,
+    first_clip,
+    kill_after,
+    opened,
+    recording,
+    same,
+    tiny,
+    weights_of,
+)
 
-from vigilia.checkpoint import load_model, read_tensors
+from vigilia.checkpoint import load_model
 from vigilia.errors import CheckpointError, InputError, OptionError, VigiliaError
 from vigilia.state import named_tensors
-from vigilia.stream import StreamClassifier, create_model
+from vigilia.stream import create_model
 from vigilia.training import Recording, TrainingUpdate, TrainOptions, evaluate_clips, train_model
-from vigilia.training.chunk import plan_chunk, train_chunk
 from vigilia.training.optimiser import GATE_RATE, learning_rate_at, make_optimiser
-from vigilia.training.rows import first_cursor, make_places
-from vigilia.training.schedule import Moment
-from vigilia.training.stretch import class_weights, pixel_view
-from vigilia.training.worker import Worker
-
-SIZE, FRAMES, STRIDE = 16, 4, 2
-
-
-def tiny(memory: str = "fam", seed: int = 0, **options: Any) -> StreamClassifier:
-    torch.manual_seed(seed)
-    if memory == "fam":
-        options = {
-            "slots": 2,
-            "summary_tokens": 2,
-            "feedback_tokens": 2,
-            "write_every": 1,
-        } | options
-        options |= {"head_dim": 16}
-    elif memory == "gru":
-        options = {"hidden": 8} | options
-    model = create_model(
-        "swin3d_nano",
-        classes=("dark", "bright"),
-        memory=memory,
-        clip_frames=FRAMES,
-        stride_frames=STRIDE,
-        height=SIZE,
-        width=SIZE,
-        **options,
-    )
-    return model
-
-
-def recording(name: str, clips: int, seed: int, unscored: float = 0.1) -> Recording:
-    """Noise that is bright or dark for a few clips at a time; the label says which."""
-    rng = np.random.default_rng(seed)
-    bright = np.repeat(rng.integers(0, 2, size=clips), 3)[:clips]
-    level = np.repeat(np.where(bright, 170, 80), STRIDE)
-    frames = (
-        rng.integers(-60, 60, size=(clips * STRIDE, SIZE, SIZE, 3)) + level[:, None, None, None]
-    )
-    last = np.arange(1, clips + 1) * STRIDE - 1
-    ends = np.arange(1, clips + 1) * STRIDE / 4.0
-    return Recording(
-        name=name,
-        frames=frames.clip(0, 255).astype(np.uint8),
-        clips=np.maximum(last[:, None] - np.arange(FRAMES)[::-1], 0),
-        start_seconds=ends - STRIDE / 4.0,
-        end_seconds=ends,
-        labels=np.where(rng.random(clips) < unscored, -1, bright).astype(np.int64),
-    )
-
-
-TWO = [recording("a.mp4", 30, 1), recording("b.mp4", 18, 2)]
-QUICK = TrainOptions(epochs=3, rows=2, chunk_clips=4, learning_rate=1e-3, seed=5)
+from vigilia.training.stretch import class_weights
 
 
 def labelled(*labels: int) -> Recording:
@@ -177,44 +134,6 @@ def test_options_that_cannot_work_are_refused_by_name(option: dict[str, Any]) ->
         TrainOptions(**option)
 
 
-def chunk(
-    model: StreamClassifier,
-    recordings: list[Recording],
-    options: TrainOptions,
-    *,
-    state: Any = None,
-    cursor: Any = None,
-    update: int = 0,
-    weights: Tensor | None = None,
-    worker: Worker | None = None,
-) -> tuple[float, Any, Any]:
-    """One chunk of the loop: loss, state and cursor behind it."""
-    places = make_places(recordings, options)
-    moment = Moment(0, options.chunk_clips, False, None)
-    plan = plan_chunk(places, cursor or first_cursor(places), update, moment)
-    loss, state = train_chunk(
-        pixel_view(model, recordings, options),
-        places,
-        state or model.init_state(options.rows),
-        plan.batches,
-        update,
-        torch.ones(2) if weights is None else weights,
-        worker or Worker(torch.device("cpu")),
-    )
-    return loss, state, plan.cursor
-
-
-def first_clip(recordings: list[Recording], options: TrainOptions) -> int:
-    return first_cursor(make_places(recordings, options)).clips[0]
-
-
-def opened(model: StreamClassifier) -> StreamClassifier:
-    for name, parameter in model.named_parameters():
-        if name.endswith("gate"):
-            nn.init.normal_(parameter)
-    return model
-
-
 def only_last_label(one: Recording, clip: int) -> Recording:
     labels = np.full(len(one), -1)
     labels[clip] = 1
@@ -306,14 +225,6 @@ def test_a_row_that_jumps_starts_with_an_empty_memory(monkeypatch: pytest.Monkey
             assert later[0] == now[0] + 0.5
 
 
-def weights_of(path: Path) -> dict[str, Tensor]:
-    return read_tensors(path)[0]
-
-
-def same(one: dict[str, Tensor], other: dict[str, Tensor]) -> bool:
-    return one.keys() == other.keys() and all(torch.equal(one[name], other[name]) for name in one)
-
-
 def test_training_on_a_visible_difference_lowers_the_loss(tmp_path: Path) -> None:
     losses: list[float] = []
     out = tmp_path / "m.safetensors"
@@ -335,18 +246,6 @@ def test_training_on_a_visible_difference_lowers_the_loss(tmp_path: Path) -> Non
     assert files == ["m.safetensors", "m.safetensors.card.md"]
     gates = [p for name, p in model.named_parameters() if name.endswith("gate")]
     assert all(gate.abs().max() > 0 for gate in gates)
-
-
-class Killed(Exception):
-    pass
-
-
-def kill_after(updates: int) -> Callable[[TrainingUpdate], None]:
-    def on_update(update: TrainingUpdate) -> None:
-        if update.update == updates:
-            raise Killed
-
-    return on_update
 
 
 @pytest.mark.parametrize(("memory", "kills"), [("fam", (2, 7)), ("gru", (1, 12))])
