@@ -80,14 +80,13 @@ def train_chunk(
         rows = slice(first, first + size)
         torch.manual_seed(_seed_of(options.seed, update, first))  # DropPath
         before = _part(state, slice(part * size, (part + 1) * size))
-        with worker.autocast():
-            total, after = stretch_loss(
-                view,
-                [batch.rows(rows) for batch in batches],
-                before,
-                weights,
-                label_smoothing=options.label_smoothing,
-            )
+        total, after = stretch_loss(
+            view,
+            [batch.rows(rows) for batch in batches],
+            before,
+            weights,
+            label_smoothing=options.label_smoothing,
+        )
         mean = total * scale
         if mean.requires_grad:
             mean.backward()

@@ -127,7 +127,7 @@ def train_model(
     worker.wait()
     own = worker.rows(options.rows)
     state = map_tensors(lambda tensor: tensor[own], progress.state)
-    seen = view or pixel_view(model, recordings, options)
+    seen = view or pixel_view(model, recordings, options, autocast=worker.autocast)
 
     saved_at = time.monotonic()
     while progress.update < schedule.total and not has_stalled(progress.history, options):

@@ -48,7 +48,8 @@ class TrainOptions:
             same, between them a compromise.
         balanced_sampling: where rows jump to: 0 everywhere alike, 1 to every class equally often.
             What it makes frequent needs less weight in the loss: lower `balance` with it.
-        precision: "32", or "bf16" for bfloat16 where it is safe (weights stay float32).
+        precision: "32", or "bf16": the backbone computes in bfloat16; weights, memory and head stay
+            in float32.
         accumulate: parts into which the rows are divided; the parts run one after another and
             their gradients add up to those of all rows at once, for a part of the memory.
         checkpoint_activations: keep only the state between clips and compute the rest again for

@@ -193,6 +193,10 @@ def _for_features(options: TrainOptions, *, untrained: bool) -> TrainOptions:
                 f"{name} must be 0 with kept features: the backbone sees every clip once, "
                 f"as it is; got {getattr(options, name)}"
             )
+    if options.precision != "32":
+        raise OptionError(
+            "precision must be 32 with kept features: bf16 is for the backbone, which does not run"
+        )
     return dataclasses.replace(options, freeze_backbone=True)
 
 

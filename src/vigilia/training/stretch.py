@@ -6,6 +6,8 @@ Letters: B rows, K clips of a stretch; in `class_weights` also classes.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -13,8 +15,10 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.utils.checkpoint import checkpoint
 
+from vigilia.backbones import Backbone
 from vigilia.errors import InputError
-from vigilia.state import map_tensors, reset
+from vigilia.memory import Memory
+from vigilia.state import reset
 from vigilia.stream import StreamClassifier, StreamState
 from vigilia.training.augment import apply_look, apply_mix, draw_look, draw_mix
 from vigilia.training.frames import load_frames
@@ -32,9 +36,23 @@ def pixel_view(
     model: StreamClassifier,
     recordings: Sequence[Recording],
     options: TrainOptions | None = None,
+    *,
+    autocast: Callable[[], AbstractContextManager[Any]] | None = None,
 ) -> View:
-    """The model sees pixels; with options, changed as training wants them."""
+    """The model sees pixels; with options, changed as training wants them.
+
+    Args:
+        model: is called.
+        recordings: what batches point into.
+        options: of training; None shows every clip as it is.
+        autocast: the precision of the backbone; None for that of its weights.
+    """
     device = model.head.weight.device
+
+    def step(clip: Tensor, state: StreamState, seconds: Tensor) -> tuple[Tensor, StreamState]:
+        if autocast is None:
+            return model.step(clip, state, seconds=seconds)
+        return _mixed_step(model, clip, state, seconds, autocast)
 
     def clip_of(which: np.ndarray, clips: np.ndarray, plays: np.ndarray) -> Tensor:
         frames = load_frames(recordings, which, clips, plays, options)
@@ -44,7 +62,7 @@ def pixel_view(
         clip = clip_of(batch.recordings, batch.clips, batch.plays)
         seconds = torch.from_numpy(batch.seconds).to(device)
         if options is None:
-            return model.step(clip, state, seconds=seconds)
+            return step(clip, state, seconds)
         if (mixed := batch.partners >= 0).any():
             # A row without a partner is mixed with nothing, so it does not matter whose clip it is.
             partners = np.where(mixed, batch.partners, batch.recordings)
@@ -54,10 +72,30 @@ def pixel_view(
             clip = apply_mix(clip, clip_of(partners, clips, batch.plays), mixes)
         clip = apply_look(clip, draw_look(options, batch.plays.tolist()))
         if options.checkpoint_activations:
-            return checkpoint(model.step, clip, state, seconds=seconds, use_reentrant=False)
-        return model.step(clip, state, seconds=seconds)
+            return checkpoint(step, clip, state, seconds, use_reentrant=False)
+        return step(clip, state, seconds)
 
     return view
+
+
+def _mixed_step(
+    model: StreamClassifier,
+    clip: Tensor,
+    state: StreamState,
+    seconds: Tensor,
+    autocast: Callable[[], AbstractContextManager[Any]],
+) -> tuple[Tensor, StreamState]:
+    """`model.step` with the backbone, nearly all of the work, in lower precision.
+
+    Memory and head stay in float32: they cost little, and what is rounded there adds up over hours.
+    """
+    backbone, memory = cast(Backbone, model.backbone), cast(Memory, model.memory)
+    readers = memory.readers(state.memory, seconds=seconds, clips=state.clips)
+    with autocast():
+        features = backbone(clip, readers)
+        pooled = backbone.pool(features)
+    tokens = tuple(stage.float() for stage in features)
+    return model.step_features(tokens, pooled.float(), state, seconds=seconds)
 
 
 def stretch_loss(
@@ -80,13 +118,10 @@ def stretch_loss(
     device = weights.device
     loss = torch.zeros((), device=device)
     for batch in batches:
-        fresh = reset(state, torch.from_numpy(batch.starts))
-        logits, state = view(batch, fresh)
-        # In mixed precision a step may hand back another type than it was given.
-        state = map_tensors(lambda new, old: new.to(old.dtype), state, fresh)
+        logits, state = view(batch, reset(state, torch.from_numpy(batch.starts)))
         for labels, shares in _targets(batch):
             losses = F.cross_entropy(
-                logits.float(),
+                logits,
                 torch.from_numpy(labels).to(device),
                 weight=weights,
                 ignore_index=-1,

@@ -61,9 +61,10 @@ class Worker:
         each = total // self.size
         return slice(self.rank * each, (self.rank + 1) * each)
 
-    def autocast(self) -> AbstractContextManager[Any]:
-        """The precision in which a forward pass runs."""
-        return contextlib.nullcontext() if self.fabric is None else self.fabric.autocast()
+    @property
+    def autocast(self) -> Callable[[], AbstractContextManager[Any]] | None:
+        """The precision of forward passes; None for that of the weights."""
+        return None if self.fabric is None else self.fabric.autocast
 
     def wait(self) -> None:
         """Until all processes are here."""
