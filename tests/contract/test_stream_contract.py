@@ -288,7 +288,7 @@ def test_rows_with_different_pasts_are_still_single_runs(preset: str) -> None:
     for row in range(2):
         chosen = active[:, row]
         alone, _ = play(model, sequence[chosen][:, row : row + 1])
-        assert torch.allclose(torch.stack(seen)[chosen, row], alone[:, 0], atol=1e-5)
+        assert torch.allclose(torch.stack(seen)[chosen, row], alone[:, 0], rtol=1e-4, atol=1e-4)
 
 
 @every_preset

@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from vigilia.memory.feedback import FeedbackTier
+from vigilia.memory.feedback import FeedbackTier, retained_share
 
 
 class Tier(FeedbackTier):
@@ -130,10 +130,11 @@ def test_every_parameter_gets_a_gradient_from_two_clips_on() -> None:
 
 def test_retention_starts_spread_evenly_on_a_log_scale() -> None:
     feedback = FeedbackTier(10, tokens=2, heads=2, embedding_dim=8, longest_clips=512)
-    # A retention of r fades with a time constant of about 1 / (1 - r) clips.
-    clips = 1 / (1 - torch.sigmoid(feedback.retention.bias.double())) - 1
+    share = retained_share(feedback.retention.bias.double())
+    # A retention of r fades with a time constant of 1 / (1 - r) clips.
     expected = torch.tensor([2.0**k for k in range(10)], dtype=torch.float64)  # 1, 2, 4 ... 512
-    assert torch.allclose(clips, expected, rtol=1e-4)
+    assert torch.allclose(1 / (1 - share), expected, rtol=1e-3)
+    assert share.max() < 1  # so that gradient reaches every channel
 
 
 @torch.no_grad()
@@ -151,3 +152,24 @@ def test_the_summary_is_heard() -> None:
     feedback, x, tokens = tier(), torch.randn(2, 5, 16), torch.randn(2, 3, 16)
     silent, loud = torch.zeros(2, 8), torch.randn(2, 8)
     assert not torch.allclose(feedback(tokens, x, NO, silent), feedback(tokens, x, NO, loud))
+
+
+def test_the_retained_share_is_a_sigmoid_that_reaches_both_ends() -> None:
+    x = torch.linspace(-6, 6, 241)
+    share = retained_share(x)
+    assert share[0] == 0
+    assert share[-1] == 1
+    assert (share.diff() >= 0).all()
+    assert retained_share(torch.tensor(0.0)) == 0.5
+    assert retained_share(torch.tensor(math.log(3.0))) == pytest.approx(0.8)  # 1.2 * 0.75 - 0.1
+
+
+@torch.no_grad()
+def test_what_is_fully_retained_is_the_same_bit_for_bit_after_a_thousand_noisy_clips() -> None:
+    feedback, tokens = tier(), torch.randn(2, 3, 16)
+    feedback.retention.weight.zero_()
+    feedback.retention.bias.fill_(2.5)
+    held = tokens
+    for _ in range(1000):
+        held = feedback(held, torch.randn(2, 5, 16), NO)
+    assert torch.equal(held, tokens)
