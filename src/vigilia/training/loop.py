@@ -239,7 +239,7 @@ def _where(recordings: list[Recording], batches: list[Batch]) -> str:
                 low, high = spans.get(one.name, (start, end))
                 spans[one.name] = (min(low, start), max(high, end))
     return "batch: " + ", ".join(
-        f"{name} at {low:.0f} to {high:.0f} s" for name, (low, high) in sorted(spans.items())
+        f"{name} at {low:.1f} to {high:.1f} s" for name, (low, high) in sorted(spans.items())
     )
 
 

@@ -32,8 +32,8 @@ def read_annotated(
 
     Args:
         videos: files, folders of recordings, or patterns.
-        labels: one table with a column that names the video; one table without it, for a single
-            video; or a folder that holds STEM.csv for each video.
+        labels: a file of any format that names the videos; one that does not, for a single video;
+            or a folder that holds a file of the name STEM, such as STEM.csv, for each video.
         label_column: the column of the label, where several could be meant.
         label_fps: frames a second, where the table counts frames.
 
@@ -48,9 +48,7 @@ def read_annotated(
     if labels.is_dir():
         pairs = []
         for path in paths:
-            table = labels / f"{path.stem}.csv"
-            if not table.exists():
-                raise LabelError(f"{path.name} has no labels: {table} does not exist")
+            table = _file_of(labels, path)
             pairs.append(
                 Annotated(
                     path,
@@ -63,6 +61,27 @@ def read_annotated(
         return [Annotated(paths[0], read)]
     by_name = read_label_table(labels, fps=label_fps, label_column=label_column)
     return [Annotated(path, labels_of_video(by_name, path)) for path in paths]
+
+
+def _file_of(folder: Path, video: Path) -> Path:
+    """The label file of a video: STEM.csv, else the one other file called STEM or STEM_labels."""
+    table = folder / f"{video.stem}.csv"
+    if table.exists():
+        return table
+    names = (video.stem, f"{video.stem}_labels")
+    found = [
+        path
+        for path in sorted(folder.iterdir())
+        if Path(path.name.removesuffix(".gz")).stem in names and path.suffix not in VIDEO_ENDINGS
+    ]
+    if len(found) == 1:
+        return found[0]
+    if found:
+        raise LabelError(
+            f"{video.name} has several files of labels ({', '.join(one.name for one in found)}); "
+            "keep one in the folder"
+        )
+    raise LabelError(f"{video.name} has no labels: {table} does not exist")
 
 
 def split_validation(
