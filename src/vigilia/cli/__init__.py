@@ -1,6 +1,6 @@
 """The command line: each command is one library function with its defaults.
 
-Exit codes: 0 done, 2 the input or the options cannot be used (one line says why), 130 interrupted.
+Exit codes: 0 done, 1 `labels check` found something, 2 the input or the options cannot be used (one line says why), 130 interrupted.
 A traceback means a bug of ours.
 """
 
@@ -13,6 +13,7 @@ import typer
 
 from vigilia.cli.demo import demo
 from vigilia.cli.evaluate import evaluate
+from vigilia.cli.labels import labels
 from vigilia.cli.models import models
 from vigilia.cli.run import run
 from vigilia.cli.simulate import simulate
@@ -41,6 +42,8 @@ COMMANDS: dict[str, Callable[..., object]] = {
 
 for name, command in COMMANDS.items():
     app.command(name)(command)
+
+app.add_typer(labels, name="labels")
 
 
 def _show_version(asked: bool) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from vigilia.timeline.annotations import Annotations, Event, from_timeline, presence, states
 from vigilia.timeline.formats import FORMATS, read_annotations, write_annotations
 from vigilia.timeline.labels import Interval, Labels, check_labels, label_of, labels_for
+from vigilia.timeline.problems import Problem, problems
 from vigilia.timeline.reading import labels_of_video, read_label_table, read_labels
 from vigilia.timeline.seconds import per_second
 from vigilia.timeline.segmenter import SegmenterOptions, SegmenterState, segment
@@ -16,6 +17,7 @@ __all__ = [
     "Event",
     "Interval",
     "Labels",
+    "Problem",
     "Scores",
     "Segment",
     "SegmenterOptions",
@@ -29,6 +31,7 @@ __all__ = [
     "labels_of_video",
     "per_second",
     "presence",
+    "problems",
     "read_annotations",
     "read_label_table",
     "read_labels",

@@ -27,6 +27,7 @@ __all__ = [
     "Span",
     "from_timeline",
     "holes_between",
+    "merged",
     "observed_between",
     "presence",
     "refuse_broken",
@@ -194,6 +195,25 @@ def renamed(annotations: Annotations, names: Mapping[str, str]) -> Annotations:
         ),
         observed=observed,
     )
+
+
+def merged(annotations: Annotations) -> Annotations:
+    """Bouts of the same thing that overlap or touch become one, per subject, scorer, modifiers."""
+    kept: list[Event] = []
+    last: dict[tuple[str, str, str, tuple[str, ...]], int] = {}
+    for event in annotations.events:
+        key = (event.label, event.subject, event.scorer, event.modifiers)
+        index = last.get(key)
+        if not event.is_point and index is not None:
+            before = kept[index]
+            if event.start_seconds <= before.end_seconds + ROUNDING_SECONDS:
+                end = max(before.end_seconds, event.end_seconds)
+                kept[index] = replace(before, end_seconds=end)
+                continue
+        kept.append(event)
+        if not event.is_point:
+            last[key] = len(kept) - 1
+    return replace(annotations, events=tuple(kept))
 
 
 def refuse_broken(annotations: Annotations) -> None:

@@ -9,6 +9,7 @@ from pathlib import Path
 from vigilia.errors import LabelError, OptionError, VideoError
 from vigilia.timeline import Labels, labels_of_video, read_label_table, read_labels
 from vigilia.video import find_videos
+from vigilia.video.source import SUFFIXES
 
 __all__ = ["Annotated", "read_annotated", "split_validation"]
 
@@ -72,7 +73,7 @@ def _file_of(folder: Path, video: Path) -> Path:
     found = [
         path
         for path in sorted(folder.iterdir())
-        if Path(path.name.removesuffix(".gz")).stem in names and path.suffix not in VIDEO_ENDINGS
+        if Path(path.name.removesuffix(".gz")).stem in names and path.suffix.lower() not in SUFFIXES
     ]
     if len(found) == 1:
         return found[0]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from vigilia.errors import LabelError, OptionError
@@ -128,8 +129,14 @@ def write_annotations(
             f"{several[0].path if several else path} holds {len(several)} recordings, and a file "
             f"of {name} holds one; choose it with --recording, or name a folder"
         )
+    losses = lost(several, chosen, options)
+    if "unlabelled" not in chosen.keeps:
+        several = tuple(
+            replace(one, events=tuple(event for event in one.events if event.label))
+            for one in several
+        )
     write_atomically(path, chosen.write(several, options))
-    return lost(several, chosen)
+    return losses
 
 
 def format_of_name(path: str | Path) -> str:

@@ -105,6 +105,6 @@ ACTIVITYNET = Format(
     suffixes=(".json",),
     read=read,
     write=write,
-    keeps=frozenset({"names", "confidence", "points", "overlaps", "duration"}),
+    keeps=frozenset({"confidence", "points", "spaces", "empty"}),
     several=True,
 )

@@ -8,13 +8,15 @@ from __future__ import annotations
 import csv
 import io
 import math
+import re
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
 from vigilia.errors import LabelError
 from vigilia.timeline.annotations import NO_SUBJECT, Annotations, Event
-from vigilia.timeline.formats.boris_project import base_name
+from vigilia.timeline.formats.boris_project import Busy, base_name, refuse_twice
 from vigilia.timeline.formats.format import (
     Feature,
     Format,
@@ -50,6 +52,8 @@ def read(path: Path, options: Options) -> tuple[Annotations, ...]:
             f"{path} is no export of BORIS: found {', '.join(table.header)}, expected Behavior, "
             "Behavior type, and Time or Start (s) and Stop (s)"
         )
+    if not table.rows:
+        return (Annotations((), path=path),)
     observation = table.first("observation_id")
     of_observation: dict[str, list[Row]] = {}
     about = {plain_name(cells[0]): cells[1] for cells in table.preamble if len(cells) > 1}
@@ -71,9 +75,11 @@ def read(path: Path, options: Options) -> tuple[Annotations, ...]:
 def _about(table: Table, rows: Sequence[Row], preamble: Mapping[str, str]) -> dict:
     """Media, length, frame rate and date, where the rows or the lines before them tell."""
     paths: dict[str, None] = {}
+    names = ("media_file_name", "media_file", "media_file_path", "source")
+    columns = [column for column in map(table.first, names) if column is not None]
     for row in rows:
-        for name in ("media_file_name", "media_file", "media_file_path", "source"):
-            text = table.cell(row, table.first(name))
+        for column in columns:
+            text = row.cells[column]
             if text not in MISSING:
                 paths |= {base_name(one.split(":", 1)[-1]): None for one in text.split(";") if one}
                 break
@@ -108,24 +114,46 @@ def _date(text: str) -> datetime | None:
         return None
 
 
-def _who_and_what(table: Table, row: Row) -> tuple[str, str, tuple[str, ...]]:
-    subject = table.cell(row, table.first("subject"))
-    sets = [
-        column
-        for column, name in enumerate(table.header)
-        if plain_name(name).startswith("modifier_") and plain_name(name)[9:].isdigit()
-    ]
-    modifiers = tuple(row.cells[column] for column in sets)
-    joined = table.cell(row, table.first("modifiers", "modifier"))
-    if not sets and joined:
+@dataclass(frozen=True)
+class _Columns:
+    """Where an export keeps what; None where it does not."""
+
+    subject: int | None
+    behavior: int | None
+    sets: tuple[int, ...]
+    modifiers: int | None
+    kind: int | None
+    time: int | None
+    stop: int | None
+    comment: int | None
+    comment_stop: int | None
+
+
+def _columns(table: Table) -> _Columns:
+    names = [plain_name(name) for name in table.header]
+    return _Columns(
+        subject=table.first("subject"),
+        behavior=table.first("behavior"),
+        sets=tuple(n for n, name in enumerate(names) if re.fullmatch(r"modifier_\d+", name)),
+        modifiers=table.first("modifiers", "modifier"),
+        kind=table.first("behavior_type", "status"),
+        time=table.first("start_s", "time"),
+        stop=table.first("stop_s"),
+        comment=table.first("comment_start", "comment"),
+        comment_stop=table.first("comment_stop"),
+    )
+
+
+def _who_and_what(table: Table, row: Row, columns: _Columns) -> tuple[str, str, tuple[str, ...]]:
+    subject = table.cell(row, columns.subject)
+    modifiers = tuple(row.cells[column] for column in columns.sets)
+    joined = table.cell(row, columns.modifiers)
+    if not modifiers and joined:
         modifiers = tuple(joined.split("|"))
     while modifiers and modifiers[-1] in MISSING:
         modifiers = modifiers[:-1]
-    return (
-        "" if subject in (NO_SUBJECT, *MISSING) else subject,
-        table.cell(row, table.first("behavior")),
-        modifiers,
-    )
+    who = "" if subject in (NO_SUBJECT, *MISSING) else subject
+    return who, table.cell(row, columns.behavior), modifiers
 
 
 def _seconds(table: Table, row: Row, column: int | None, options: Options) -> float:
@@ -140,19 +168,18 @@ def _comment(*cells: str) -> tuple[str, float | None]:
 
 
 def _aggregated(table: Table, rows: Sequence[Row], options: Options) -> Iterator[Event]:
-    start, stop = table.first("start_s"), table.first("stop_s")
-    kind = table.first("behavior_type")
+    columns = _columns(table)
     for row in rows:
-        subject, label, modifiers = _who_and_what(table, row)
-        begin = _seconds(table, row, start, options)
-        if table.cell(row, kind).upper() == "POINT":
+        subject, label, modifiers = _who_and_what(table, row, columns)
+        begin = _seconds(table, row, columns.time, options)
+        if table.cell(row, columns.kind).upper() == "POINT":
             end = begin
         else:
-            open_end = table.cell(row, stop) in MISSING
-            end = math.inf if open_end else _seconds(table, row, stop, options)
+            open_end = table.cell(row, columns.stop) in MISSING
+            end = math.inf if open_end else _seconds(table, row, columns.stop, options)
         comment, confidence = _comment(
-            table.cell(row, table.first("comment_start", "comment")),
-            table.cell(row, table.first("comment_stop")),
+            table.cell(row, columns.comment),
+            table.cell(row, columns.comment_stop),
         )
         yield Event(
             begin,
@@ -167,13 +194,12 @@ def _aggregated(table: Table, rows: Sequence[Row], options: Options) -> Iterator
 
 
 def _tabular(table: Table, rows: Sequence[Row], options: Options) -> Iterator[Event]:
-    time, kind = table.first("time"), table.first("behavior_type", "status")
-    comments = table.first("comment")
+    columns = _columns(table)
     running: dict[tuple[str, str, tuple[str, ...]], tuple[float, Row]] = {}
     for row in rows:
-        key = _who_and_what(table, row)
-        moment = _seconds(table, row, time, options)
-        said = table.cell(row, kind).upper()
+        key = _who_and_what(table, row, columns)
+        moment = _seconds(table, row, columns.time, options)
+        said = table.cell(row, columns.kind).upper()
         if said == "START" and key not in running:
             running[key] = (moment, row)
             continue
@@ -191,7 +217,9 @@ def _tabular(table: Table, rows: Sequence[Row], options: Options) -> Iterator[Ev
                     "STOP": ", but it was never started",
                 }.get(said, ", expected START, STOP or POINT")
             )
-        comment, confidence = _comment(table.cell(first, comments), table.cell(row, comments))
+        comment, confidence = _comment(
+            table.cell(first, columns.comment), table.cell(row, columns.comment)
+        )
         yield Event(
             begin,
             moment,
@@ -220,7 +248,9 @@ def write_tabular(several: Sequence[Annotations], options: Options) -> str:
     for one in several:
         before, media = _before(one)
         of_one: list[tuple[int, int, list[str]]] = []
+        busy: Busy = {}
         for start, end, event in in_milliseconds(one.events):
+            refuse_twice(busy, start, end, event, one.path)
             who = [event.subject or NO_SUBJECT, event.label, ""]
             who += [*event.modifiers, *[""] * (sets - len(event.modifiers))]
             comment = with_confidence(event.comment, event.confidence)
@@ -268,7 +298,7 @@ def _number_of_sets(several: Sequence[Annotations]) -> int:
 
 def _before(annotations: Annotations) -> tuple[list[str], str]:
     """The cells that all rows of an observation begin with, and its media file."""
-    media = annotations.media[0] if len(annotations.media) == 1 else ""
+    media = ";".join(annotations.media)
     duration = annotations.duration_seconds
     cells = [
         annotations.title,
@@ -294,10 +324,7 @@ def _csv(header: list[str], rows: list[list[str]]) -> str:
 
 
 _KEEPS: frozenset[Feature] = frozenset(
-    {
-        *("names", "subjects", "modifiers", "comments", "confidence"),
-        *("points", "overlaps", "media", "duration", "started"),
-    }
+    {"subjects", "modifiers", "comments", "confidence", "points", "started"}
 )
 TABULAR = Format(
     title="BORIS tabular events",

@@ -26,7 +26,9 @@ from vigilia.timeline.formats.format import (
 from vigilia.timeline.formats.jsons import parse_json
 from vigilia.timeline.tables import read_text
 
-__all__ = ["BORIS", "base_name", "is_boris", "read", "write"]
+__all__ = ["BORIS", "Busy", "base_name", "is_boris", "read", "refuse_twice", "write"]
+
+Busy = dict[tuple[str, str, tuple[str, ...]], tuple[int, int]]
 
 UNKNOWN_DATE = "1970-01-01T00:00:00"
 """Written where the date is not known; BORIS wants one."""
@@ -272,9 +274,36 @@ def _observations(
         )
 
 
+def refuse_twice(busy: Busy, start: int, end: int, event: Event, path: Path) -> None:
+    """Makes sure that a subject does not do the same thing twice at a time.
+
+    Args:
+        busy: until when, in milliseconds, and since which row everything goes on; brought up to
+            date here.
+        start: of the event, in milliseconds.
+        end: of the event, in milliseconds.
+        event: the next one.
+        path: for messages.
+
+    Raises:
+        LabelError: it does; starts and stops cannot be told apart then.
+    """
+    if event.is_point:
+        return
+    key = (event.subject, event.label, event.modifiers)
+    until, row = busy.get(key, (start, 0))
+    if start < until:
+        raise LabelError(
+            f"{path}, row {event.row}: '{event.label}' from {event.start_seconds:.3f} s while it "
+            f"still goes on from row {row}, and starts and stops of BORIS cannot hold both; merge "
+            "them (--merge), or choose one --scorer"
+        )
+    busy[key] = (end, event.row)
+
+
 def _rows(events: Sequence[Event], mixed: set[str], path: Path) -> list[list[Any]]:
     rows: list[list[Any]] = []
-    reached: dict[tuple[str, str, tuple[str, ...]], tuple[int, int]] = {}
+    reached: Busy = {}
     for start, end, event in in_milliseconds(events):
         is_own = event.label in mixed and event.is_point
         code = _code_of_point(event.label) if is_own else event.label
@@ -282,14 +311,7 @@ def _rows(events: Sequence[Event], mixed: set[str], path: Path) -> list[list[Any
         rows.append([start / 1000, *cells, with_confidence(event.comment, event.confidence)])
         if event.is_point:
             continue
-        key = (event.subject, code, event.modifiers)
-        busy, row = reached.get(key, (start, 0))
-        if start < busy:
-            raise LabelError(
-                f"{path}, row {event.row}: '{event.label}' from {event.start_seconds:.3f} s while "
-                f"it still goes on from row {row}; a BORIS project cannot hold both"
-            )
-        reached[key] = (end, event.row)
+        refuse_twice(reached, start, end, event, path)
         rows.append([end / 1000, *cells, ""])
     # Of rows of one bout and its successor at one moment, the order they were made in is right.
     return sorted(rows, key=lambda one: one[:3])
@@ -302,8 +324,16 @@ BORIS = Format(
     write=write,
     keeps=frozenset(
         {
-            *("names", "subjects", "modifiers", "comments", "confidence"),
-            *("points", "overlaps", "classes", "media", "duration", "started"),
+            "subjects",
+            "scorers",
+            "modifiers",
+            "comments",
+            "confidence",
+            "points",
+            "classes",
+            "started",
+            "spaces",
+            "empty",
         }
     ),
     several=True,

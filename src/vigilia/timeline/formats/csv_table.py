@@ -390,10 +390,7 @@ CSV = Format(
     read=read,
     write=write,
     keeps=frozenset(
-        {
-            *("names", "subjects", "scorers", "modifiers", "comments", "confidence"),
-            *("points", "overlaps", "holes"),
-        }
+        {"subjects", "scorers", "modifiers", "comments", "confidence", "points", "holes"}
     ),
     several=True,
 )

@@ -127,6 +127,6 @@ DEEPETHOGRAM = Format(
     suffixes=(),
     read=read,
     write=write,
-    keeps=frozenset({"overlaps", "classes", "holes", "duration"}),
+    keeps=frozenset({"classes", "holes"}),
     resolution="grid",
 )

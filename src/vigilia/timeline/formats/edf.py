@@ -70,7 +70,9 @@ def _read(path: Path, options: Options) -> tuple[Annotations, ...]:
     if not found:
         raise LabelError(f"{path} is an EDF file without annotations")
     events = tuple(
-        Event(one.onset, one.onset + (one.duration or 0.0), one.text, row=number)
+        Event(one.onset, round(one.onset + (one.duration or 0.0), 9), one.text, row=number)
+        if one.duration
+        else Event(one.onset, one.onset, one.text, row=number)
         for number, one in enumerate(found, start=1)
     )
     duration = max([length, *(event.end_seconds for event in events)])
@@ -104,7 +106,7 @@ def _write(several: Sequence[Annotations], options: Options, *, kind: str) -> by
     rows = [
         edfio.EdfAnnotation(
             event.start_seconds,
-            None if event.is_point else event.end_seconds - event.start_seconds,
+            None if event.is_point else round(event.end_seconds - event.start_seconds, 9),
             _clean(names[event.label] or "" if stages else event.label),
         )
         for event in annotations.events
@@ -138,12 +140,12 @@ EDF = Format(
     suffixes=(".edf",),
     read=_read,
     write=partial(_write, kind="edf"),
-    keeps=frozenset({"points", "overlaps", "started"}),
+    keeps=frozenset({"points", "holes", "started"}),
 )
 BDF = Format(
     title="BDF+ annotations or hypnogram",
     suffixes=(".bdf",),
     read=_read,
     write=partial(_write, kind="bdf"),
-    keeps=frozenset({"points", "overlaps", "started"}),
+    keeps=frozenset({"points", "holes", "started"}),
 )

@@ -173,25 +173,23 @@ def _spans(root: ElementTree.Element, path: Path) -> dict[str, Span]:
 def _fill_chain(pieces: Sequence[ElementTree.Element], slots: dict[str, float], path: Path) -> None:
     """Gives slots without a time one between their neighbours in the tier, evenly."""
     waiting: list[str] = []
-    before: str | None = None
+    aligned: str | None = None
+    last: str | None = None
     for one in pieces:
-        first, second = one.attrib["TIME_SLOT_REF1"], one.attrib["TIME_SLOT_REF2"]
-        for slot in (first, second) if first != before else (second,):
-            if slot not in slots:
+        for slot in (one.attrib["TIME_SLOT_REF1"], one.attrib["TIME_SLOT_REF2"]):
+            if slot not in slots and slot != last:
                 waiting.append(slot)
-                continue
-            if waiting:
-                assert before is not None
-                start = slots[before]
-                step = (slots[slot] - start) / (len(waiting) + 1)
-                for number, name in enumerate(waiting, start=1):
-                    slots[name] = start + number * step
-                waiting = []
-            before = slot
-        if waiting and before is None:
-            break
+            elif slot in slots:
+                if waiting and aligned is not None:
+                    start = slots[aligned]
+                    step = (slots[slot] - start) / (len(waiting) + 1)
+                    for number, name in enumerate(waiting, start=1):
+                        slots[name] = start + number * step
+                    waiting = []
+                aligned = slot
+            last = slot
     if waiting:
-        raise LabelError(f"{path}: annotation '{waiting[0]}' has no time; align it in ELAN")
+        raise LabelError(f"{path}: the time slot '{waiting[0]}' has no time; align it in ELAN")
 
 
 def write(several: Sequence[Annotations], options: Options) -> str:
@@ -362,8 +360,16 @@ ELAN = Format(
     write=write,
     keeps=frozenset(
         {
-            *("names", "subjects", "scorers", "modifiers", "comments", "confidence"),
-            *("points", "overlaps", "classes", "media", "duration", "started"),
+            "subjects",
+            "scorers",
+            "modifiers",
+            "comments",
+            "confidence",
+            "points",
+            "classes",
+            "started",
+            "spaces",
+            "unlabelled",
         }
     ),
     resolution="millisecond",

@@ -25,19 +25,18 @@ __all__ = [
 ]
 
 Feature = Literal[
-    "names",
     "subjects",
     "scorers",
     "modifiers",
     "comments",
     "confidence",
     "points",
-    "overlaps",
     "classes",
     "holes",
-    "media",
-    "duration",
     "started",
+    "spaces",
+    "unlabelled",
+    "empty",
 ]
 
 
@@ -90,10 +89,10 @@ class Format:
     resolution: Literal["exact", "millisecond", "grid"] = "exact"
 
 
-def lost(several: Sequence[Annotations], format: Format) -> tuple[str, ...]:
+def lost(several: Sequence[Annotations], format: Format, options: Options) -> tuple[str, ...]:
     """Names what the annotations say and the format cannot hold."""
     events = [event for annotations in several for event in annotations.events]
-    seconds = [time for e in events for time in (e.start_seconds, e.end_seconds)]
+    texts = {text for e in events for text in (e.label, e.subject, e.comment, *e.modifiers)}
     said: dict[Feature, tuple[bool, str]] = {
         "subjects": (any(event.subject for event in events), "subjects"),
         "scorers": (any(event.scorer for event in events), "scorers"),
@@ -107,21 +106,36 @@ def lost(several: Sequence[Annotations], format: Format) -> tuple[str, ...]:
             "classes that do not occur",
         ),
         "started": (any(one.started for one in several), "the date"),
-        "names": (
-            any(_has_own_name(one) for one in several),
-            "the recording's name",
+        "spaces": (
+            any(" ".join(text.splitlines()).strip() != text for text in texts),
+            "spaces and line breaks around texts",
         ),
+        "empty": (
+            len(several) > 1 and not all(one.events for one in several),
+            "recordings without events",
+        ),
+        "unlabelled": (not all(event.label for event in events), "annotations without a label"),
     }
-    names = [words for feature, (is_said, words) in said.items() if is_said]
-    kept = [words for feature, (_, words) in said.items() if feature in format.keeps]
-    names = [name for name in names if name not in kept]
-    if format.resolution == "millisecond" and any(
-        abs(round(time, 3) - time) > ROUNDING_SECONDS / 10 for time in seconds
-    ):
+    names = [
+        words for feature, (is_so, words) in said.items() if is_so and feature not in format.keeps
+    ]
+    if format.resolution == "millisecond" and not _on_grid(several, 1000.0):
         names.append("times finer than a millisecond")
-    if format.resolution == "grid" and events:
-        names.append("times that lie between two frames or epochs")
+    if format.resolution == "grid":
+        fps = options.fps or (1 / options.epoch_seconds if options.epoch_seconds else None)
+        if not all(_on_grid([one], fps or one.fps or 1.0) for one in several):
+            names.append("times that lie between two frames or epochs")
     return tuple(names)
+
+
+def _on_grid(several: Sequence[Annotations], fps: float) -> bool:
+    cells = (
+        time * fps
+        for one in several
+        for e in one.events
+        for time in (e.start_seconds, e.end_seconds)
+    )
+    return all(abs(cell - round(cell)) < 1e-3 for cell in cells)
 
 
 def in_milliseconds(events: Iterable[Event]) -> Iterator[tuple[int, int, Event]]:
@@ -155,7 +169,3 @@ def _has_hole(annotations: Annotations) -> bool:
     return any(
         after[0] > before[1] + ROUNDING_SECONDS for before, after in itertools.pairwise(edges)
     )
-
-
-def _has_own_name(annotations: Annotations) -> bool:
-    return bool(annotations.recording) and annotations.recording not in annotations.media

@@ -52,14 +52,13 @@ def runs(codes: Sequence[object]) -> list[tuple[int, int]]:
 
 
 def _read_frames(path: Path, options: Options) -> tuple[Annotations, ...]:
-    if options.fps is None:
+    if options.fps is None and options.epoch_seconds is None:
         raise LabelError(f"{path} holds one label a frame and no times; give the fps")
-    lines = _lines(path)
-    return (_from_codes(lines, 1 / options.fps, path, options.fps),)
+    return (_from_codes(_lines(path), path, options),)
 
 
 def _read_hypnogram(path: Path, options: Options) -> tuple[Annotations, ...]:
-    if options.epoch_seconds is None:
+    if options.fps is None and options.epoch_seconds is None:
         raise LabelError(
             f"{path} holds one code an epoch and no times; give the length of an epoch in seconds, "
             "for instance 30"
@@ -74,7 +73,7 @@ def _read_hypnogram(path: Path, options: Options) -> tuple[Annotations, ...]:
         codes = _lines(path)
         if len(codes) == 1 and len(codes[0]) > 2:
             codes = list(codes[0])
-    return (_from_codes(codes, options.epoch_seconds, path, None),)
+    return (_from_codes(codes, path, options),)
 
 
 def _lines(path: Path) -> list[str]:
@@ -89,10 +88,15 @@ def _lines(path: Path) -> list[str]:
     return lines
 
 
-def _from_codes(codes: list[str], step: float, path: Path, fps: float | None) -> Annotations:
+def _from_codes(codes: list[str], path: Path, options: Options) -> Annotations:
+    # Both may be given where many files are read alike; codes of stages are epochs.
+    step = options.epoch_seconds if options.fps is None or is_hypnogram(codes[:200]) else None
+
     def seconds(number: int) -> float:
-        # A division is exact where a product of a rounded step is not.
-        return number / fps if fps is not None else number * step
+        if step is not None:
+            return number * step
+        assert options.fps is not None
+        return number / options.fps
 
     found = [(start, end, codes[start]) for start, end in runs(codes)]
     holes = [(seconds(start), seconds(end)) for start, end, code in found if code in UNKNOWN]
@@ -105,7 +109,7 @@ def _from_codes(codes: list[str], step: float, path: Path, fps: float | None) ->
         ),
         recording=path.name.split(".")[0],
         duration_seconds=length,
-        fps=fps,
+        fps=options.fps if step is None else None,
         observed=observed_between(0.0, length, holes),
         path=path,
     )
@@ -130,7 +134,9 @@ def _write_hypnogram(several: Sequence[Annotations], options: Options) -> str:
     (annotations,) = several
     if options.epoch_seconds is None:
         raise LabelError(f"{annotations.path}: a hypnogram needs the length of its epochs")
-    numeric = all(re.fullmatch(r"-?\d+", label) for label in annotations.labels)
+    numeric = bool(annotations.labels) and all(
+        re.fullmatch(r"-?\d+", label) for label in annotations.labels
+    )
     codes = _codes(annotations, 1 / options.epoch_seconds, "-1" if numeric else "?")
     for code in set(codes):
         if not is_list([code]):
@@ -156,7 +162,7 @@ FRAMES = Format(
     suffixes=(),
     read=_read_frames,
     write=_write_frames,
-    keeps=frozenset({"holes", "duration"}),
+    keeps=frozenset({"holes"}),
     resolution="grid",
 )
 HYPNOGRAM = Format(
@@ -164,6 +170,6 @@ HYPNOGRAM = Format(
     suffixes=(),
     read=_read_hypnogram,
     write=_write_hypnogram,
-    keeps=frozenset({"holes", "duration"}),
+    keeps=frozenset({"holes"}),
     resolution="grid",
 )

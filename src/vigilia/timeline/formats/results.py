@@ -20,7 +20,5 @@ TIMELINE = Format(
     suffixes=(),
     read=_read,
     write=None,
-    keeps=frozenset(
-        {"names", "confidence", "classes", "holes", "media", "duration"},
-    ),
+    keeps=frozenset({"confidence", "classes", "holes"}),
 )

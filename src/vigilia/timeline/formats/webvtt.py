@@ -129,6 +129,6 @@ VTT = Format(
     suffixes=(".vtt",),
     read=read,
     write=write,
-    keeps=frozenset({"names", "subjects", "confidence", "overlaps", "classes", "holes", "media"}),
+    keeps=frozenset({"subjects", "confidence", "classes", "holes"}),
     resolution="millisecond",
 )
