@@ -10,7 +10,7 @@ import base64
 from collections.abc import Sequence
 from html import escape
 
-__all__ = ["STYLE", "card", "link_list", "page", "paragraph", "picture", "section", "table"]
+__all__ = ["STYLE", "card", "link_list", "page", "pair", "paragraph", "picture", "section", "table"]
 
 STYLE = """
 :root { --ink: #222; --faint: #666; --line: #ddd; --accent: #0072b2; --soft: #f5f7f9; }
@@ -25,9 +25,10 @@ p { margin: .4rem 0 .8rem; max-width: 46rem; }
 .note, figcaption, caption { color: var(--faint); font-size: .87rem; }
 nav { margin: 1rem 0; font-size: .9rem; }
 nav a { margin-right: 1rem; color: var(--accent); }
-.cards { display: grid; grid-template-columns: repeat(auto-fit, minmax(9.5rem, 1fr)); gap: .8rem;
-  margin: 1.4rem 0; padding: 0; list-style: none; }
-.cards li { background: var(--soft); border-radius: 6px; padding: .7rem .9rem; }
+.cards { display: flex; flex-wrap: wrap; gap: .8rem; margin: 1.4rem 0; padding: 0;
+  list-style: none; }
+.cards li { flex: 1 1 9.5rem; max-width: 14rem; background: var(--soft); border-radius: 6px;
+  padding: .7rem .9rem; }
 .cards .name { display: block; font-size: .82rem; color: var(--faint); }
 .cards .value { display: block; font-size: 1.6rem; font-weight: 600;
   font-variant-numeric: tabular-nums; }
@@ -43,7 +44,8 @@ tbody th { font-weight: 500; }
 figure { margin: .6rem 0 1.2rem; }
 figure img { max-width: 100%; height: auto; display: block; }
 .pair { display: flex; flex-wrap: wrap; gap: 1.5rem; align-items: flex-start; }
-.pair figure { flex: 1 1 20rem; max-width: 34rem; }
+.pair > figure { flex: 1 1 20rem; max-width: 30rem; }
+.pair > .wide { flex: 0 1 auto; }
 .legend { display: flex; flex-wrap: wrap; gap: .3rem 1.1rem; margin: .6rem 0; padding: 0;
   list-style: none; font-size: .88rem; }
 .legend span { display: inline-block; width: .95em; height: .95em; margin-right: .4em;
@@ -113,6 +115,11 @@ def table(caption: str, header: Sequence[str], rows: Sequence[Sequence[str]]) ->
         f'<div class="wide"><table><caption>{escape(caption)}</caption>\n'
         f"<thead><tr>{head}</tr></thead>\n<tbody>\n" + "\n".join(lines) + "\n</tbody></table></div>"
     )
+
+
+def pair(*parts: str) -> str:
+    """Tables and pictures side by side, where the page is wide enough."""
+    return f'<div class="pair">{"".join(parts)}</div>'
 
 
 def picture(svg: bytes, says: str, caption: str = "") -> str:

@@ -10,7 +10,16 @@ import numpy as np
 
 from vigilia.evaluation.comparison import Comparison, in_epochs, unify_classes
 from vigilia.evaluation.ethograms import class_colours, plot_ethogram, plot_hypnogram
-from vigilia.evaluation.page import card, link_list, page, paragraph, picture, section, table
+from vigilia.evaluation.page import (
+    card,
+    link_list,
+    page,
+    pair,
+    paragraph,
+    picture,
+    section,
+    table,
+)
 from vigilia.evaluation.plots import (
     plot_bland_altman,
     plot_confusion,
@@ -27,6 +36,7 @@ from vigilia.evaluation.report_tables import (
     recordings_table,
     scorers_table,
     sleep_table,
+    state_table,
     transition_table,
 )
 from vigilia.evaluation.results import Evaluation
@@ -145,7 +155,7 @@ def _classes(result: Evaluation) -> list[str]:
     return [
         paragraph(f"The weakest class is {weakest.label}, F1 {weakest.f1:.3f}.") if weakest else "",
         class_table(result),
-        picture(to_svg(plot_confusion(result.agreement)), says, "Confusion: truth down."),
+        picture(to_svg(plot_confusion(result.agreement)), says),
     ]
 
 
@@ -157,7 +167,8 @@ def _bouts(result: Evaluation) -> list[str]:
 
 
 def _scores(result: Evaluation) -> list[str]:
-    parts = []
+    parts: list[str] = []
+    ranks = ""
     if result.ranking is not None:
         ranking = result.ranking
         rows = [
@@ -178,7 +189,7 @@ def _scores(result: Evaluation) -> list[str]:
             ]
         )
         header = ["class", "average precision", "calibrated", "cells"]
-        parts.append(table("How well scores rank the cells", header, rows))
+        ranks = table("How well scores rank the cells", header, rows)
     if result.calibration is not None:
         found = result.calibration
         says = (
@@ -193,8 +204,8 @@ def _scores(result: Evaluation) -> list[str]:
                 f"confidence {found.mean_confidence:.3f}, accuracy {found.accuracy:.3f}."
             )
         )
-        parts.append(picture(to_svg(plot_reliability(found)), says))
-    return parts
+        return [*parts, pair(picture(to_svg(plot_reliability(found)), says), ranks)]
+    return [ranks]
 
 
 def _sleep(result: Evaluation) -> list[str]:
@@ -207,7 +218,7 @@ def _sleep(result: Evaluation) -> list[str]:
             f"{result.sleep.agreement.kappa:.3f}, accuracy {result.sleep.agreement.accuracy:.3f}."
         ),
         paragraph(f"{kinds}.", note=True),
-        sleep_table(result.sleep),
+        pair(sleep_table(result.sleep), state_table(result.sleep)),
         transition_table(result.sleep),
     ]
     if len(result.sleep.recordings) > 1 and result.sleep.bland_altman:
@@ -240,10 +251,10 @@ def _scorers(result: Evaluation) -> list[str]:
             f"{figure(found.fleiss_kappa)}." + ties
         ),
         scorers_table(found),
-        '<div class="pair">'
-        + picture(to_svg(plot_model_among_scorers(found)), says)
-        + picture(to_svg(plot_scorers(found)), "Cohen's kappa of each scorer with each")
-        + "</div>",
+        pair(
+            picture(to_svg(plot_model_among_scorers(found)), says),
+            picture(to_svg(plot_scorers(found)), "Cohen's kappa of each scorer with each"),
+        ),
     ]
 
 

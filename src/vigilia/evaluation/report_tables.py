@@ -20,6 +20,7 @@ __all__ = [
     "recordings_table",
     "scorers_table",
     "sleep_table",
+    "state_table",
     "transition_table",
 ]
 
@@ -127,27 +128,27 @@ def sleep_table(sleep: SleepEvaluation) -> str:
         ("WASO inside sleep", lambda one: one.waso_inside_sleep_seconds, _minutes),
         ("awakenings", lambda one: one.awakenings, _count),
     ]
+    rows = [[name, *_both(sleep, value_of, say)] for name, value_of, say in figures]
+    return table(f"Sleep{_several(sleep)}", ["", "truth", "prediction"], rows)
+
+
+def state_table(sleep: SleepEvaluation) -> str:
+    """Share and bouts of each state and stage, truth before prediction."""
     first = sleep.recordings[0].truth
-    for state in (*first.states, *first.stages):
-        name = state.state
-        figures += [
-            (f"{name}, share", _of(name, "share_of_scored"), _percent),
-            (f"{name}, bouts", _of(name, "bouts"), _count),
-            (f"{name}, mean bout", _of(name, "mean_bout_seconds"), _minutes),
-            (f"{name}, median bout", _of(name, "median_bout_seconds"), _minutes),
-        ]
+    columns: list[tuple[str, str, Callable[[float], str]]] = [
+        ("share", "share_of_scored", _percent),
+        ("bouts", "bouts", _count),
+        ("mean bout", "mean_bout_seconds", _minutes),
+        ("median bout", "median_bout_seconds", _minutes),
+    ]
     rows = []
-    for name, value_of, say in figures:
-        row = [name]
-        for sides in (
-            [one.truth for one in sleep.recordings],
-            [one.prediction for one in sleep.recordings],
-        ):
-            known = [value for one in sides if (value := value_of(one)) is not None]
-            row.append(say(float(np.mean(known))) if known else "-")
-        rows.append(row)
-    several = f", mean over {len(sleep.recordings)} recordings" if len(sleep.recordings) > 1 else ""
-    return table(f"Sleep by truth and by prediction{several}", ["", "truth", "prediction"], rows)
+    for state in (*first.states, *first.stages):
+        cells = [
+            " | ".join(_both(sleep, _of(state.state, field), say)) for _, field, say in columns
+        ]
+        rows.append([state.state, *cells])
+    header = ["", *(name for name, _, _ in columns)]
+    return table(f"States, truth | prediction{_several(sleep)}", header, rows)
 
 
 def transition_table(sleep: SleepEvaluation) -> str:
@@ -215,6 +216,27 @@ def scorers_table(scorers: ScorerAgreement) -> str:
         )
     header = ["", "kappa with the others' consensus", "accuracy"]
     return table("Scorers", header + (["kappa of the model with them"] if model else []), rows)
+
+
+def _several(sleep: SleepEvaluation) -> str:
+    count = len(sleep.recordings)
+    return f", mean over {count} recordings" if count > 1 else ""
+
+
+def _both(
+    sleep: SleepEvaluation,
+    value_of: Callable[[SleepFigures], float | None],
+    say: Callable[[float], str],
+) -> list[str]:
+    """A figure by truth and by prediction, the mean over the recordings that have it."""
+    said = []
+    for sides in (
+        [one.truth for one in sleep.recordings],
+        [one.prediction for one in sleep.recordings],
+    ):
+        known = [value for one in sides if (value := value_of(one)) is not None]
+        said.append(say(float(np.mean(known))) if known else "-")
+    return said
 
 
 def _of(state: str, field: str) -> Callable[[SleepFigures], float | None]:
