@@ -104,8 +104,8 @@ def show(
 @labels.command()
 def convert(
     file: File,
-    out: Annotated[
-        Path, typer.Argument(metavar="OUT", help="File to write, or a folder: a file a recording.")
+    out_name: Annotated[
+        str, typer.Argument(metavar="OUT", help="File to write, or a folder/: a file a recording.")
     ],
     from_: From = None,
     to: Annotated[
@@ -152,6 +152,7 @@ def convert(
     from vigilia.timeline.annotations import merged, refuse_broken, renamed, selected
     from vigilia.timeline.formats import FORMATS, format_of_name, write_annotations
 
+    out = Path(out_name)
     kind, several = _read(file, from_, fps, epoch_seconds, label_column, recording)
     if to is not None and to not in FORMATS:
         raise OptionError(f"there is no format '{to}'; choose one of {', '.join(FORMATS)}")
@@ -174,7 +175,7 @@ def convert(
         )
 
     with _warnings_as_lines():
-        if out.is_dir() or str(out).endswith(("/", "\\")):
+        if out.is_dir() or out_name.endswith(("/", "\\")):
             if to is None:
                 raise OptionError(f"{out} is a folder; say the format with --to")
             out.mkdir(parents=True, exist_ok=True)

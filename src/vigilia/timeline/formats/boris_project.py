@@ -33,6 +33,7 @@ Busy = dict[tuple[str, str, tuple[str, ...]], tuple[int, int]]
 UNKNOWN_DATE = "1970-01-01T00:00:00"
 """Written where the date is not known; BORIS wants one."""
 SCORER_VARIABLE = "scorer"
+VIDEO_NOTE = "video: "
 
 
 def is_boris(content: Any) -> bool:
@@ -80,6 +81,8 @@ def _observation(
     about = observation.get("media_info") or {}
     lengths = [float(about.get("length", {}).get(one, math.nan)) for one in paths]
     rates = {float(about.get("fps", {}).get(one, math.nan)) for one in paths}
+    if not paths and str(observation.get("description", "")).startswith(VIDEO_NOTE):
+        paths, lengths = [observation["description"].removeprefix(VIDEO_NOTE)], [math.nan]
     if any(map(math.isnan, lengths)):
         lengths = []
     duration = math.fsum(lengths) if lengths else None
@@ -242,13 +245,15 @@ def _observations(
         fps = annotations.fps or options.fps
         lengths = dict(zip(annotations.media, annotations.media_seconds, strict=False))
         media = list(annotations.media) if fps and len(lengths) == len(annotations.media) else []
+        # A live observation has no place for the video that BORIS will not open.
+        note = "" if media or len(annotations.media) != 1 else VIDEO_NOTE + annotations.media[0]
         yield (
             title,
             {
                 "file": {str(player): media if player == 1 else [] for player in range(1, 9)},
                 "type": "MEDIA" if media else "LIVE",
                 "date": annotations.started.isoformat() if annotations.started else UNKNOWN_DATE,
-                "description": "",
+                "description": note,
                 "time offset": 0.0,
                 "events": _rows(events, mixed, annotations.path),
                 "observation time interval": [0, 0],
