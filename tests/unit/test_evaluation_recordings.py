@@ -401,6 +401,17 @@ def test_the_page_leaves_out_what_was_not_measured(tmp_path: Path) -> None:
         write_report(evaluate([cells]), [cells], tmp_path / "nope" / "a.html")
 
 
+def test_the_python_of_the_documentation_runs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    page = Path(__file__).resolve().parents[2] / "docs" / "evaluation.md"
+    (code,) = re.findall(r"```python\n(.*?)```", page.read_text(encoding="utf-8"), re.DOTALL)
+    monkeypatch.chdir(tmp_path)
+    exec(compile(code, str(page), "exec"), {})
+    assert "2 scorers" in capsys.readouterr().out
+    assert (tmp_path / "report.html").exists()
+
+
 def test_the_same_evaluation_gives_the_same_page(tmp_path: Path) -> None:
     nights = [night("a", scorers={})]
     for name in ("one.html", "two.html"):
