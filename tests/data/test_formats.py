@@ -20,7 +20,7 @@ from vigilia.timeline import (
     states,
     write_annotations,
 )
-from vigilia.timeline.annotations import merged
+from vigilia.timeline.choosing import merged
 from vigilia.timeline.formats import FORMATS, detect
 
 FILES = {

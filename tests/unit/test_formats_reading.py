@@ -25,7 +25,7 @@ from vigilia.timeline import (
     read_labels,
     states,
 )
-from vigilia.timeline.annotations import merged, renamed, selected
+from vigilia.timeline.choosing import merged, renamed, selected
 from vigilia.timeline.formats import detect
 
 BORIS = {

@@ -69,8 +69,10 @@ def show(
 
         vigilia labels show night.txt --epoch-seconds 30 --json
     """
+    from vigilia.timeline.overview import overview
+
     kind, several = _read(file, from_, fps, epoch_seconds, label_column, recording)
-    summaries = [summary for one in several for summary in _summaries(one)]
+    summaries = [dataclasses.asdict(track) for one in several for track in overview(one)]
     if as_json:
         print_json({"file": str(file), "format": kind, "tracks": summaries})
         return
@@ -149,7 +151,8 @@ def convert(
         vigilia labels convert night.edf night.csv --rename "Sleep stage W=wake"
     """
     from vigilia.errors import OptionError
-    from vigilia.timeline.annotations import merged, refuse_broken, renamed, selected
+    from vigilia.timeline.annotations import refuse_broken
+    from vigilia.timeline.choosing import merged, renamed, selected
     from vigilia.timeline.formats import FORMATS, format_of_name, write_annotations
 
     out = Path(out_name)
@@ -356,53 +359,6 @@ def _paths(folder: Path, several: list[Annotations], to: str) -> list[Path]:
             number += 1
         paths.append(path)
     return paths
-
-
-def _summaries(annotations: Annotations) -> Iterator[dict[str, Any]]:
-    """One entry a subject and scorer, for tables and JSON."""
-    from vigilia.timeline.annotations import merged
-    from vigilia.timeline.problems import problems
-
-    tracks = dict.fromkeys((event.subject, event.scorer) for event in annotations.events)
-    for subject, scorer in sorted(tracks) or [("", "")]:
-        events = tuple(e for e in annotations.events if (e.subject, e.scorer) == (subject, scorer))
-        one = dataclasses.replace(annotations, events=events)
-        bouts = [e for e in events if e.start_seconds < e.end_seconds < math.inf]
-        span = one.end_seconds - min([0.0, *(e.start_seconds for e in bouts)])
-        odd = problems(one)
-        gaps = [problem for problem in odd if problem.kind == "gap"]
-        any_label = merged(
-            dataclasses.replace(
-                one, events=tuple(dataclasses.replace(e, label="", modifiers=()) for e in bouts)
-            )
-        )
-        yield {
-            "recording": annotations.title,
-            "media": list(annotations.media),
-            "duration_seconds": annotations.duration_seconds,
-            "subject": subject,
-            "scorer": scorer,
-            "classes": [
-                {
-                    "label": label,
-                    "bouts": len(lengths),
-                    "seconds": math.fsum(lengths),
-                    "share": math.fsum(lengths) / span if span else 0.0,
-                    "points": sum(e.is_point for e in events if e.label == label),
-                }
-                for label in one.labels
-                for lengths in [
-                    [e.end_seconds - e.start_seconds for e in bouts if e.label == label]
-                ]
-            ],
-            "labelled_seconds": math.fsum(
-                e.end_seconds - e.start_seconds for e in any_label.events
-            ),
-            "gaps": len(gaps),
-            "gap_seconds": math.fsum(gap.end_seconds - gap.start_seconds for gap in gaps),
-            "overlaps": sum(problem.kind == "overlap" for problem in odd),
-            "broken": sum(problem.kind in ("reversed", "no end") for problem in odd),
-        }
 
 
 def _finite(values: dict[str, Any]) -> dict[str, Any]:

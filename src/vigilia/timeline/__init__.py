@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from vigilia.timeline.annotations import Annotations, Event, from_timeline, presence, states
+from vigilia.timeline.annotations import Annotations, Event, from_timeline
+from vigilia.timeline.choosing import presence, states
 from vigilia.timeline.formats import FORMATS, read_annotations, write_annotations
 from vigilia.timeline.labels import Interval, Labels, check_labels, label_of, labels_for
 from vigilia.timeline.problems import Problem, problems

@@ -6,7 +6,8 @@ from collections.abc import Mapping
 from pathlib import Path, PurePath
 
 from vigilia.errors import LabelError
-from vigilia.timeline.annotations import Annotations, states
+from vigilia.timeline.annotations import Annotations
+from vigilia.timeline.choosing import states
 from vigilia.timeline.formats import read_annotations
 from vigilia.timeline.formats.boris_project import base_name
 from vigilia.timeline.formats.csv_table import VIDEO_NAMES

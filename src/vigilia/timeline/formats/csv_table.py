@@ -24,13 +24,7 @@ from pathlib import Path
 import numpy as np
 
 from vigilia.errors import LabelError
-from vigilia.timeline.annotations import (
-    Annotations,
-    Event,
-    Span,
-    holes_between,
-    observed_between,
-)
+from vigilia.timeline.annotations import Annotations, Event, Span, holes_between, observed_between
 from vigilia.timeline.formats.format import Format, Options
 from vigilia.timeline.tables import (
     Row,

@@ -11,7 +11,8 @@ from pathlib import Path
 import numpy as np
 
 from vigilia.errors import LabelError
-from vigilia.timeline.annotations import Annotations, Event, presence, selected
+from vigilia.timeline.annotations import Annotations, Event
+from vigilia.timeline.choosing import presence, selected
 from vigilia.timeline.formats.format import Format, Options
 from vigilia.timeline.formats.frames import runs
 from vigilia.timeline.tables import Table, parse_number, read_table

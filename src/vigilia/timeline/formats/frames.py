@@ -15,12 +15,8 @@ from pathlib import Path
 import numpy as np
 
 from vigilia.errors import LabelError
-from vigilia.timeline.annotations import (
-    Annotations,
-    Event,
-    observed_between,
-    states,
-)
+from vigilia.timeline.annotations import Annotations, Event, observed_between
+from vigilia.timeline.choosing import states
 from vigilia.timeline.formats.format import Format, Options
 from vigilia.timeline.formats.jsons import parse_json
 from vigilia.timeline.labels import labels_for
