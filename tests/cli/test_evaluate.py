@@ -165,6 +165,8 @@ def test_a_report_is_written(barn: Path, command: Command) -> None:
     assert text.count("<img") >= 10
     command("evaluate", "out/n1", "anna/n1.csv", "--report", "one.html", "--plot", "one.png")
     assert (barn / "one.png").read_bytes().startswith(b"\x89PNG")
+    command("evaluate", "out/n1", "--truth", "anna", "--truth", "ben", "--plot", "two.svg")
+    assert (barn / "two.svg").read_bytes().startswith(b"<?xml")
 
 
 def test_tables_and_subtitles_are_predictions_too(barn: Path, command: Command) -> None:

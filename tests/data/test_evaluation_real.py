@@ -170,7 +170,7 @@ def test_figures_of_50_salads_are_the_published_ones(shared_data: Path) -> None:
     # Lea and others 2017, table 1: F1@10,25,50 of 68.0, 63.9, 52.6, edit 59.8, accuracy 64.7.
     published = [one.mean_over_recordings for one in found.segmental.f1]
     assert [round(100 * one, 1) for one in published] == [68.0, 63.9, 52.6]
-    assert 100 * found.segmental.edit_mean_over_recordings == pytest.approx(59.8, abs=0.06)
+    assert round(100 * found.segmental.edit_mean_over_recordings, 1) == 59.8
     accuracy = found.intervals["accuracy_mean_over_recordings"].value
     assert round(100 * accuracy, 1) == 64.7
     # Pooled, as later papers do it, they are others.

@@ -92,9 +92,14 @@ def evaluate(
     from vigilia.errors import OptionError
     from vigilia.evaluation import evaluate as evaluate_recordings
     from vigilia.evaluation import format_evaluation, write_report
-    from vigilia.evaluation.pairing import find_predictions, named_paths, pair, read_animals
+    from vigilia.evaluation.pairing import (
+        find_predictions,
+        labels_of_predictions,
+        named_paths,
+        pair,
+        read_animals,
+    )
     from vigilia.evaluation.sleep_states import parse_sleep_states
-    from vigilia.timeline import read_labels
     from vigilia.timeline.plots import plot_timeline
 
     timelines = list(paths)
@@ -133,9 +138,11 @@ def evaluate(
         seed=seed,
     )
     if plot is not None:
-        source = predictions[0].timeline
-        drawn = next(iter(truths.values()))
-        plot_timeline(source, plot, truth=read_labels(drawn, video=source.source or None))
+        first, *others = (
+            (name, labels_of_predictions(path, predictions)[0])
+            for name, path in {**truths, **scorers}.items()
+        )
+        plot_timeline(predictions[0].timeline, plot, truth=first[1], extra=dict(others))
     if report is not None:
         title = f"Evaluation of {predictions[0].name}"
         if len(predictions) > 1:

@@ -19,7 +19,14 @@ from vigilia.timeline import (
     read_labels,
 )
 
-__all__ = ["Prediction", "find_predictions", "named_paths", "pair", "read_animals"]
+__all__ = [
+    "Prediction",
+    "find_predictions",
+    "labels_of_predictions",
+    "named_paths",
+    "pair",
+    "read_animals",
+]
 
 TIMELINE = "timeline.json"
 ENDINGS = (".json", ".csv", ".vtt")
@@ -103,8 +110,7 @@ def pair(
     if len(everybody) < len(truths) + len(scorers or {}):
         twice = next(name for name in truths if name in (scorers or {}))
         raise OptionError(f"'{twice}' is both a truth and a scorer; name one of them otherwise")
-    several = len(predictions) > 1
-    labels = {name: _labels_for(path, predictions, several) for name, path in everybody.items()}
+    labels = {name: labels_of_predictions(path, predictions) for name, path in everybody.items()}
     first = next(iter(truths))
     comparisons = []
     for index, one in enumerate(predictions):
@@ -182,10 +188,15 @@ def _read(path: Path) -> Prediction:
     return Prediction(name.removesuffix(".vigilia"), path, timeline)
 
 
-def _labels_for(path: Path, predictions: Sequence[Prediction], several: bool) -> list[Labels]:
+def labels_of_predictions(path: Path, predictions: Sequence[Prediction]) -> list[Labels]:
+    """The labels of each prediction: from a table, or from a folder of tables called like them.
+
+    Raises:
+        LabelError: some are missing, or cannot be read.
+    """
     if path.is_dir():
         return [_in_folder(path, one) for one in predictions]
-    if not several:
+    if len(predictions) == 1:
         return [read_labels(path, video=predictions[0].timeline.source or None)]
     table = read_label_table(path)
     return [labels_of_video(table, one.name) for one in predictions]
