@@ -19,6 +19,7 @@ from vigilia.state import detach, named_tensors, reset, where_rows
 from vigilia.stream import ModelSpec, StreamClassifier, StreamState, create_model
 
 TINY = {"slots": 3, "summary_tokens": 4, "head_dim": 8}
+CACHE = {"clips": 3, "grid": (4, 2, 2), "head_dim": 8}
 PRESETS: dict[str, tuple[str, dict[str, Any]]] = {
     "fam": ("fam", {**TINY, "feedback_tokens": 4, "write_every": 2}),
     "fam, every clip": ("fam", {**TINY, "feedback_tokens": 4, "write_every": 1}),
@@ -29,12 +30,17 @@ PRESETS: dict[str, tuple[str, dict[str, Any]]] = {
     "fam, no slots": ("fam", {**TINY, "slots": 0, "feedback_tokens": 4}),
     "fam, no feedback": ("fam", {**TINY, "feedback_tokens": 0, "write_every": 2}),
     "pilot": ("pilot", TINY),
+    "memvit": ("memvit", {**CACHE, "write_every": 2}),
+    "memvit, every clip": ("memvit", {**CACHE, "write_every": 1}),
+    "memvit, one clip": ("memvit", {**CACHE, "clips": 1, "write_every": 1}),
     "gru": ("gru", {"hidden": 8}),
     "none": ("none", {}),
 }
 REMEMBER = [name for name in PRESETS if name != "none"]
-GATED = [name for name, (memory, _) in PRESETS.items() if memory in ("fam", "pilot")]
-QUEUES = [name for name in GATED if name != "fam, no slots"]
+CACHES = [name for name, (memory, _) in PRESETS.items() if memory == "memvit"]  # without gradient
+GATED = [name for name, (memory, _) in PRESETS.items() if memory in ("fam", "pilot", "memvit")]
+AGEING = [name for name in GATED if name != "fam, no slots"]
+QUEUES = [name for name in AGEING if name not in CACHES]
 
 
 def build(preset: str, *, seed: int = 0, opened: bool = True, **options: Any) -> StreamClassifier:
@@ -339,7 +345,7 @@ def at_times(model: StreamClassifier, sequence: Tensor, times: list[float]) -> T
     return torch.stack(out)
 
 
-@pytest.mark.parametrize("preset", QUEUES)
+@pytest.mark.parametrize("preset", AGEING)
 def test_only_the_age_of_a_slot_matters_not_the_clock(preset: str) -> None:
     model = build(preset)
     sequence, times = clips(2, 8), [2.0, 4.0, 5.0, 8.0, 8.5, 11.0, 12.0, 40.0]
@@ -353,7 +359,7 @@ def test_only_the_age_of_a_slot_matters_not_the_clock(preset: str) -> None:
     assert (at_times(model, sequence, stretched) - logits).abs().max() > 1e-4
 
 
-@pytest.mark.parametrize("preset", QUEUES)
+@pytest.mark.parametrize("preset", AGEING)
 def test_two_and_four_samples_a_second_mean_the_same_at_the_same_times(preset: str) -> None:
     slow, fast = build(preset, fps=2.0), build(preset, fps=4.0)
     sequence, times = clips(2, 6), [1.0, 2.0, 3.0, 4.0, 5.0, 6.0]
@@ -374,7 +380,7 @@ def test_detaching_stops_the_gradient_and_nothing_else(preset: str) -> None:
         logits, _ = model.step(second, detach(state) if cut else state)
         [gradient] = torch.autograd.grad(logits.sum(), first, allow_unused=True)
         reached = gradient is not None and bool(gradient.abs().max() > 0)
-        assert reached == (preset != "none" and not cut)
+        assert reached == (preset not in ("none", *CACHES) and not cut)
 
 
 def used_parameters(model: StreamClassifier, preset: str) -> dict[str, nn.Parameter]:
@@ -438,8 +444,8 @@ def test_every_gate_starts_at_zero_and_is_there(preset: str) -> None:
         for name, parameter in build(preset, opened=False).named_parameters()
         if name.rsplit(".", 1)[-1] == "gate"
     }
-    # Stages 3 and 4, each read by the clip's tokens and by its embedding; the pilot by tokens.
-    assert len(gates) == (2 if preset == "pilot" else 4)
+    # Stages 3 and 4, each read by the clip's tokens and by its embedding, or by tokens alone.
+    assert len(gates) == (2 if preset in ("pilot", *CACHES) else 4)
     assert not any(gate.any() for gate in gates.values())
 
 
@@ -569,10 +575,10 @@ def test_a_whole_model_in_half_precision_streams(preset: str) -> None:
         assert named_tensors(state)[name].dtype == tensor.dtype, name
 
 
-@pytest.mark.parametrize("memory", ["fam", "pilot", "gru", "none"])
+@pytest.mark.parametrize("memory", MEMORIES)
 def test_a_state_in_bfloat16_halves_the_bytes_and_hardly_moves_the_logits(memory: str) -> None:
     torch.manual_seed(0)
-    small = {"slots": 3, "summary_tokens": 4} if memory in ("fam", "pilot") else {}
+    small: dict[str, Any] = {"slots": 3, "summary_tokens": 4} if memory in ("fam", "pilot") else {}
     model = create_model(
         "swin3d_nano", num_classes=3, memory=memory, clip_frames=8, height=32, width=32, **small
     ).eval()
@@ -589,5 +595,5 @@ def test_a_state_in_bfloat16_halves_the_bytes_and_hardly_moves_the_logits(memory
     assert half.nbytes == size
     assert rounded.dtype == exact.dtype
     torch.testing.assert_close(rounded, exact, atol=0.02, rtol=0.02)
-    if memory in ("fam", "pilot"):
+    if memory in ("fam", "pilot", "memvit"):
         assert half.nbytes < 0.52 * full.nbytes

@@ -7,15 +7,16 @@ a module that obeys `vigilia.memory.base.Memory`. The options are the signature.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, cast
 
 from vigilia.backbones import Backbone
 from vigilia.memory.base import Features, Memory, Readers
 from vigilia.memory.fam import FeedbackAttentionMemory
 from vigilia.memory.gru import GruMemory
+from vigilia.memory.memvit import MemvitMemory, Size
 from vigilia.memory.none import NoMemory
 
-__all__ = ["MEMORIES", "Features", "Memory", "Readers", "fam", "gru", "none", "pilot"]
+__all__ = ["MEMORIES", "Features", "Memory", "Readers", "fam", "gru", "memvit", "none", "pilot"]
 
 
 def fam(
@@ -77,9 +78,41 @@ def gru(backbone: Backbone, *, hidden: int = 1024) -> GruMemory:
     return GruMemory(embedding_dim=backbone.embedding_dim, hidden=hidden)
 
 
+def memvit(
+    backbone: Backbone,
+    *,
+    stages: tuple[int, ...] = (3, 4),
+    clips: int = 2,
+    write_every: int = 4,
+    grid: tuple[int, int, int] = (4, 7, 7),
+    compression: tuple[int, int, int] = (2, 2, 2),
+    head_dim: int = 32,
+) -> MemvitMemory:
+    """Cached and compressed tokens of earlier clips, without gradient, after MeMViT: a baseline.
+
+    The options are those of `MemvitMemory`, which says what differs from the paper.
+    """
+    return MemvitMemory(
+        stage_dims=backbone.stage_dims,
+        embedding_dim=backbone.embedding_dim,
+        stages=tuple(stages),
+        clips=clips,
+        write_every=write_every,
+        grid=cast(Size, tuple(grid)),
+        compression=cast(Size, tuple(compression)),
+        head_dim=head_dim,
+    )
+
+
 def none(backbone: Backbone) -> NoMemory:
     """The plain backbone: every clip is judged by itself."""
     return NoMemory(embedding_dim=backbone.embedding_dim)
 
 
-MEMORIES: dict[str, Callable[..., Any]] = {"fam": fam, "pilot": pilot, "gru": gru, "none": none}
+MEMORIES: dict[str, Callable[..., Any]] = {
+    "fam": fam,
+    "pilot": pilot,
+    "memvit": memvit,
+    "gru": gru,
+    "none": none,
+}
