@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from vigilia.backbones import BACKBONES, Swin3D, swin3d_nano
+from vigilia.backbones import BACKBONES, Swin3D, conv3d_nano, swin3d_nano
 from vigilia.errors import OptionError
 from vigilia.layers.drop import DropPath, drop_path
 from vigilia.layers.flops import count_flops
@@ -36,13 +36,17 @@ def test_stages_have_the_promised_shapes(name: str) -> None:
         backbone = BACKBONES[name]().eval()
         features = backbone(torch.empty(2, 3, 15, 61, 70))
         pooled = backbone.pool(features)
-    rows, columns = (16, 8, 4, 2), (18, 9, 5, 3)
+    times, rows, columns = (8, 8, 8, 8), (16, 8, 4, 2), (18, 9, 5, 3)
     if name == "swin3d_nano":  # patches of 8 x 8 pixels
         rows, columns = (8, 4, 2, 1), (9, 5, 3, 2)
+    if name == "conv3d_nano":  # halves height and width each time, and time once
+        times, rows, columns = (15, 15, 8, 8), (31, 16, 8, 4), (35, 18, 9, 5)
     assert len(features) == len(backbone.stage_dims) == 4
     for index, stage in enumerate(features):
-        assert stage.shape == (2, 8, rows[index], columns[index], backbone.stage_dims[index])
-    pooled_stages = backbone.stage_dims if backbone.pools_stages else backbone.stage_dims[-1:]
+        expected = (2, times[index], rows[index], columns[index], backbone.stage_dims[index])
+        assert stage.shape == expected
+    pools_stages = getattr(backbone, "pools_stages", True)
+    pooled_stages = backbone.stage_dims if pools_stages else backbone.stage_dims[-1:]
     assert backbone.embedding_dim == sum(pooled_stages)
     assert pooled.shape == (2, backbone.embedding_dim)
 
@@ -126,9 +130,30 @@ def test_a_reader_adds_between_attention_and_mlp_of_the_last_block(number: int) 
         assert not torch.allclose(plain[index], read[index])
 
 
-@pytest.mark.parametrize("name", ["small", "swin3d_nano"])
+@pytest.mark.parametrize("number", [1, 4])
+def test_a_reader_adds_before_the_mlp_of_a_convolutional_stage(number: int) -> None:
+    backbone = conv3d_nano().eval()
+    clip = torch.randn(1, 3, 8, 24, 16)
+    seen: list[Tensor] = []
+
+    def reader(x: Tensor) -> Tensor:
+        seen.append(x)
+        return torch.ones_like(x)
+
+    plain, read = backbone(clip), backbone(clip, {number: reader})
+    for features, middle in ((plain, seen[0]), (read, seen[0] + 1)):
+        expected = middle + backbone.stages[number - 1].mlp(middle)
+        torch.testing.assert_close(features[number - 1], expected, rtol=0.0, atol=0.0)
+    assert len(seen) == 1
+    with pytest.raises(OptionError, match="has 1 to 4"):
+        backbone(clip, {5: reader})
+    with pytest.raises(OptionError, match="frames first"):
+        backbone(clip.transpose(1, 2))
+
+
+@pytest.mark.parametrize("name", ["small", "swin3d_nano", "conv3d_nano"])
 def test_rows_of_a_batch_do_not_mix(name: str) -> None:
-    backbone = (small() if name == "small" else swin3d_nano()).eval()
+    backbone = (small() if name == "small" else BACKBONES[name]()).eval()
     clip = torch.randn(3, 3, 16, 32, 32)
     other = clip.clone()
     other[1] = torch.randn_like(other[1])

@@ -15,8 +15,10 @@ The contract, `Backbone`, is what the memory, the classifier and the trainer rel
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 from vigilia.backbones.base import Backbone, Reader
+from vigilia.backbones.conv3d import Conv3D, conv3d_nano
 from vigilia.backbones.kinetics400 import (
     KINETICS400_CROP_PIXELS,
     KINETICS400_MEAN,
@@ -42,9 +44,12 @@ __all__ = [
     "KINETICS400_RESIZE_PIXELS",
     "KINETICS400_STD",
     "KINETICS400_WEIGHTS",
+    "NANO",
     "Backbone",
+    "Conv3D",
     "Reader",
     "Swin3D",
+    "conv3d_nano",
     "fetch_kinetics400",
     "from_torchvision",
     "kinetics400_classes",
@@ -54,9 +59,13 @@ __all__ = [
     "swin3d_t",
 ]
 
-BACKBONES: dict[str, Callable[..., Swin3D]] = {
+BACKBONES: dict[str, Callable[..., Any]] = {
+    "conv3d_nano": conv3d_nano,
     "swin3d_nano": swin3d_nano,
     "swin3d_t": swin3d_t,
     "swin3d_s": swin3d_s,
     "swin3d_b": swin3d_b,
 }
+
+NANO = ("conv3d_nano", "swin3d_nano")
+"""Backbones for small pictures: 64 by 64 pixels unless another size is asked for."""

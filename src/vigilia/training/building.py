@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 
-from vigilia.backbones import BACKBONES, fetch_kinetics400
+from vigilia.backbones import BACKBONES, NANO, fetch_kinetics400
 from vigilia.checkpoint import load_model
 from vigilia.errors import OptionError
 from vigilia.models import load_backbone_weights
@@ -44,7 +44,7 @@ def build_for_training(
     torch.manual_seed(seed)
     name = str(model)
     if name in BACKBONES:
-        pixels = size or (64 if name == "swin3d_nano" else 224)
+        pixels = size or (64 if name in NANO else 224)
         net = create_model(
             name,
             classes=classes,
@@ -55,7 +55,7 @@ def build_for_training(
             height=pixels,
             width=pixels,
             drop_path=drop_path,
-            checkpoint_activations=name != "swin3d_nano",
+            checkpoint_activations=name not in NANO,
             **memory_options,
         )
         if weights == "kinetics400":
