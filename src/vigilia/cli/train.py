@@ -171,7 +171,7 @@ def train(
     ] = 1,
     checkpoint_activations: Annotated[
         bool,
-        _option(MACHINE, "Less memory for a third more time.", flag="--checkpoint-activations"),
+        _option(MACHINE, "Half the memory for half more time.", flag="--checkpoint-activations"),
     ] = False,
     cache: Annotated[
         Path | None,

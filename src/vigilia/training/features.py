@@ -10,7 +10,7 @@ Letters: S clips, B rows, K clips of a stretch, T H W token grid, D features.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol, cast
 
@@ -22,6 +22,7 @@ from torch.utils.checkpoint import checkpoint
 
 from vigilia.backbones import Backbone
 from vigilia.errors import InputError, OptionError
+from vigilia.memory.gru import GruMemory
 from vigilia.stream import StreamClassifier, StreamState
 from vigilia.training.augment import Look, apply_look
 from vigilia.training.optimiser import learning_rate_at, make_optimiser
@@ -39,6 +40,7 @@ __all__ = [
     "make_readable",
     "see_clips",
     "see_recording",
+    "standardise_entrance",
     "train_on_features",
     "used_stages",
 ]
@@ -146,20 +148,38 @@ def calibrate_memory(model: StreamClassifier, seen: Sequence[SeenRecording]) -> 
     and in the pooled embedding alike; the norms' gains and offsets take that constant away.
 
     Args:
-        model: its memory is changed in place; one without tiers is left as it is.
+        model: its memory is changed in place; one without such norms is left as it is.
         seen: what its backbone saw; a part of it is looked at.
     """
     pooled = torch.cat([one.pooled[::7] for one in seen[::3]])
     every = max(25, sum(map(len, seen[::3])) // 400)  # a clip may hold megabytes of tokens
-    numbers = used_stages(model)
-    for number, stage in zip(numbers, getattr(model.memory, "stages", ()), strict=True):
-        tokens = torch.cat([one.features[number - 1][::every] for one in seen[::3]]).float()
-        if stage.writer is not None:
-            _standardise(stage.writer.norm, tokens)
-        if stage.feedback is not None:
-            _standardise(stage.feedback.norm_clip, tokens)
+    tokens = {
+        number: torch.cat([one.features[number - 1][::every] for one in seen[::3]]).float()
+        for number in used_stages(model)
+    }
+    standardise_entrance(model.memory, tokens, pooled)
+
+
+@torch.no_grad()
+def standardise_entrance(memory: nn.Module, tokens: Mapping[int, Tensor], pooled: Tensor) -> None:
+    """The same, from examples of what the memory is going to see.
+
+    Args:
+        memory: changed in place.
+        tokens: by number of stage, (N, T, H, W, D).
+        pooled: (N, E).
+    """
+    if isinstance(memory, GruMemory):
+        _standardise(memory.norm, pooled)
+    for number, stage in zip(
+        getattr(memory, "stage_numbers", ()), getattr(memory, "stages", ()), strict=True
+    ):
+        if getattr(stage, "writer", None) is not None:
+            _standardise(stage.writer.norm, tokens[number])
+        if getattr(stage, "feedback", None) is not None:
+            _standardise(stage.feedback.norm_clip, tokens[number])
             _standardise(stage.feedback.norm_summary, pooled)
-        if stage.embedding_reader is not None:
+        if getattr(stage, "embedding_reader", None) is not None:
             _standardise(stage.embedding_reader.norm, pooled)
 
 

@@ -53,7 +53,7 @@ class TrainOptions:
         accumulate: parts into which the rows are divided; the parts run one after another and
             their gradients add up to those of all rows at once, for a part of the memory.
         checkpoint_activations: keep only the state between clips and compute the rest again for
-            the gradient: a third more time, and K clips for hardly more memory than one.
+            the gradient: up to half more time, for less than half of the memory.
         mirror: flip a stretch left to right with probability one half.
         quarter_turns: turn a stretch by 0, 90, 180 or 270 degrees: suits a camera that looks
             straight down on a square picture.

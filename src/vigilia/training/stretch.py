@@ -118,7 +118,9 @@ def stretch_loss(
     device = weights.device
     loss = torch.zeros((), device=device)
     for batch in batches:
-        logits, state = view(batch, reset(state, torch.from_numpy(batch.starts)))
+        if batch.starts.any():  # a state is large, and a reset is a copy of it
+            state = reset(state, torch.from_numpy(batch.starts))
+        logits, state = view(batch, state)
         for labels, shares in _targets(batch):
             losses = F.cross_entropy(
                 logits,
