@@ -179,6 +179,18 @@ def test_tables_and_subtitles_are_predictions_too(barn: Path, command: Command) 
         assert found["ranking"] is None
 
 
+def test_timelines_in_one_folder_count_once_whatever_their_formats(
+    barn: Path, command: Command
+) -> None:
+    (barn / "flat").mkdir()
+    for night in ("n1", "n2", "n3"):
+        for ending in ("json", "csv", "vtt"):
+            source = barn / "out" / night / f"timeline.{ending}"
+            (barn / "flat" / f"{night}.{ending}").write_bytes(source.read_bytes())
+    found = json.loads(command("evaluate", "flat", "labels.csv", "--json"))
+    assert found == json.loads(command("evaluate", "out", "labels.csv", "--json"))
+
+
 def test_mistakes_are_one_line_that_names_the_culprit(barn: Path, refused: Command) -> None:
     (barn / "empty").mkdir()
     (barn / "other.csv").write_text("video,start,end,label\nn9.mp4,0,1,wake\n")

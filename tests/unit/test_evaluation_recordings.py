@@ -185,6 +185,9 @@ def test_figures_of_all_recordings_and_of_each() -> None:
         assert interval.low <= interval.value <= interval.high
     mean = found.intervals["accuracy_mean_over_recordings"]
     assert mean.value == pytest.approx(np.mean([r.agreement.accuracy for r in found.recordings]))
+    assert mean.low is not None
+    assert mean.high is not None
+    assert mean.low < mean.value < mean.high
     assert found.segmental is not None
     assert found.intervals["f1@50_pooled"].value == found.segmental.f1[2].pooled
     assert found.ranking is not None
@@ -366,7 +369,7 @@ class Page(HTMLParser):
 
 def test_the_page_needs_nothing_else_and_escapes_what_people_wrote(tmp_path: Path) -> None:
     evil = "<script>alert(1)</script>"
-    nights = [night(evil, 0), night("night $2_b$ & c", 1)]
+    nights = [night(evil, 0, animal=evil), night("night $2_b$ & c", 1, animal="<b>")]
     path = tmp_path / "report.html"
     write_report(evaluate(nights, resamples=10), nights, path, title="Sows <2>")
     text = path.read_text(encoding="utf-8")

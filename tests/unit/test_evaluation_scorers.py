@@ -97,6 +97,10 @@ def test_nobody_is_compared_with_himself() -> None:
     assert found is not None
     assert abs(found.kappa_with_others[2] or 1) < 0.1
     assert found.kappa_with_others[0] == 1.0
+    # With two the others of each are the other, also for the one who would decide ties.
+    pair = agreement_of_scorers({"a": [0, 0, 1, 1], "b": [0, 1, 1, 1]}, 2)
+    assert pair is not None
+    assert pair.kappa_with_others == (0.5, 0.5) == (pair.kappa[0][1], pair.kappa[1][0])
 
 
 def test_scorers_who_share_no_cell_have_no_kappa() -> None:
