@@ -32,7 +32,9 @@ class ConvStage(nn.Module):
         self, dim_in: int, dim: int, kernel: Size, stride: Size, drop_path: float, checkpoint: bool
     ) -> None:
         super().__init__()
-        self.conv = nn.Conv3d(dim_in, dim, kernel, stride, tuple(size // 2 for size in kernel))
+        time, height, width = kernel
+        padding = (time // 2, height // 2, width // 2)
+        self.conv = nn.Conv3d(dim_in, dim, kernel, stride, padding)
         self.norm = nn.LayerNorm(dim)
         self.mlp = nn.Sequential(
             nn.LayerNorm(dim), nn.Linear(dim, 2 * dim), nn.GELU(), nn.Linear(2 * dim, dim)
@@ -46,8 +48,10 @@ class ConvStage(nn.Module):
             x = checkpoint(self._convolve, x, use_reentrant=False)
         else:
             x = self._convolve(x)
-        if reader is not None:
-            x = x + reader(x)
+        return self.finish(x if reader is None else x + reader(x))
+
+    def finish(self, x: Tensor) -> Tensor:
+        """What comes after the reading. x: (B, T', H', W', D) -> the same shape."""
         return x + self.drop(self.mlp(x))
 
     def _convolve(self, x: Tensor) -> Tensor:

@@ -11,7 +11,7 @@ __all__ = ["CONTENDERS", "HORIZON_CLIPS", "Contender"]
 HORIZON_CLIPS = 16
 """Clips that the recent tier reaches back; nothing older is in a plain queue."""
 
-QUEUE = {"stages": (3,), "slots": HORIZON_CLIPS, "summary_tokens": 4, "head_dim": 24}
+QUEUE = {"stages": (4,), "slots": HORIZON_CLIPS, "summary_tokens": 4, "head_dim": 24}
 QUEUE |= {"write_every": 1}
 
 
@@ -67,7 +67,13 @@ CONTENDERS: dict[str, Contender] = {
             "memvit",
             "cached keys and values",
             "memvit",
-            {"stages": (4,), "slots": HORIZON_CLIPS, "grid": (4, 1, 1), "head_dim": 24},
+            {
+                "stages": (4,),
+                "clips": HORIZON_CLIPS,
+                "write_every": 1,
+                "grid": (4, 2, 2),
+                "head_dim": 24,
+            },
         ),
         Contender(
             "foreign",

@@ -12,6 +12,7 @@ import functools
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -55,9 +56,7 @@ class Sight:
     level_error: float
 
 
-def make_model(
-    classes: tuple[str, ...], memory: str, options: dict[str, object]
-) -> StreamClassifier:
+def make_model(classes: tuple[str, ...], memory: str, options: dict[str, Any]) -> StreamClassifier:
     """A fresh model of the benchmark's clips: 8 frames of 32 by 32 pixels, 2 s, no overlap."""
     return create_model(
         "conv3d_nano",

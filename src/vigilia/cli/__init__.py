@@ -1,7 +1,7 @@
 """The command line: each command is one library function with its defaults.
 
-Exit codes: 0 done, 1 `labels check` found something, 2 the input or the options cannot be used (one line says why), 130 interrupted.
-A traceback means a bug of ours.
+Exit codes: 0 done, 1 `labels check` found something, 2 the input or the options cannot be used (one
+line says why), 130 interrupted. A traceback means a bug of ours.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from collections.abc import Callable, Sequence
 
 import typer
 
+from vigilia.cli.bench import bench
 from vigilia.cli.demo import demo
 from vigilia.cli.evaluate import evaluate
 from vigilia.cli.labels import labels
@@ -44,6 +45,7 @@ for name, command in COMMANDS.items():
     app.command(name)(command)
 
 app.add_typer(labels, name="labels")
+app.add_typer(bench, name="bench")
 
 
 def _show_version(asked: bool) -> None:

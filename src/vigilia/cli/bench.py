@@ -1,0 +1,81 @@
+"""`vigilia bench`: what memories remember, measured."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from vigilia.cli.show import errors, output, print_json, print_table, progress_bar
+
+__all__ = ["bench"]
+
+bench = typer.Typer(
+    help="Measures what memories remember.",
+    no_args_is_help=True,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+
+@bench.callback()
+def _bench() -> None:
+    """Measures what memories remember."""
+
+
+@bench.command()
+def memory(
+    task: Annotated[
+        list[str] | None, typer.Option(help="T1 to T8; may be repeated. [default: all]")
+    ] = None,
+    memory: Annotated[
+        list[str] | None,
+        typer.Option(help="fam, gru, fifo, ...; may be repeated. [default: all]"),
+    ] = None,
+    seeds: Annotated[int, typer.Option(metavar="N", min=1, help="Trainings of each.")] = 3,
+    out: Annotated[Path, typer.Option(help="Folder for results; more are added to it.")] = Path(
+        "bench-memory"
+    ),
+    jobs: Annotated[int, typer.Option(metavar="N", min=1, help="Processes side by side.")] = 1,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+) -> None:
+    """Train and test every memory on eight tasks whose answer was shown long ago.
+
+    Small rendered videos; the backbone is the same for all and frozen, and no training stretch is
+    longer than 64 clips (128 s). Printed is accuracy by task, with the best that is possible
+    without memory and with a perfect one; accuracy against the age of the cue goes to OUT/table.md
+    and OUT/ages.png. Some hours on two cores for everything; killed, it goes on where it was.
+
+    Examples:
+
+        vigilia bench memory --jobs 2
+
+        vigilia bench memory --task T1 --memory fam --memory gru --seeds 1
+    """
+    import torch
+
+    from vigilia.bench.memory import BenchUpdate, Plan, bench_memory
+    from vigilia.bench.report import table, write_report
+
+    torch.set_num_threads(1)
+    plan = Plan(seeds=tuple(range(seeds)))
+    plan = Plan(
+        tasks=tuple(task) if task else plan.tasks,
+        memories=tuple(memory) if memory else plan.memories,
+        seeds=plan.seeds,
+    )
+    with progress_bar("{task.fields[told]}") as bar:
+        running = bar.add_task("cells", total=None, told="")
+
+        def on_update(update: BenchUpdate) -> None:
+            bar.update(running, completed=update.done, total=update.total, told=update.told)
+            errors.print(f"{update.done}/{update.total} {update.told}")
+
+        results = bench_memory(plan, out, jobs=jobs, on_update=on_update)
+    write_report(results, out)
+    if as_json:
+        print_json(results)
+        return
+    head, *rows = table(results)
+    print_table("accuracy, %", head, rows)
+    output.print(f"{out / 'table.md'}, {out / 'ages.png'}")
