@@ -112,7 +112,7 @@ def none(backbone: Backbone) -> NoMemory:
 MEMORIES: dict[str, Callable[..., Any]] = {
     "fam": fam,
     "pilot": pilot,
-    "memvit": memvit,
     "gru": gru,
     "none": none,
+    "memvit": memvit,
 }
