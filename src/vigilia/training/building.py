@@ -28,6 +28,7 @@ def build_for_training(
     clip_frames: int,
     stride_frames: int,
     size: int | None,
+    background: float,
     drop_path: float,
     seed: int,
 ) -> tuple[StreamClassifier, bool]:
@@ -54,6 +55,7 @@ def build_for_training(
             stride_frames=stride_frames,
             height=pixels,
             width=pixels,
+            background=background,
             drop_path=drop_path,
             checkpoint_activations=name not in NANO,
             **memory_options,

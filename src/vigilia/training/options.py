@@ -28,7 +28,7 @@ class TrainOptions:
             2024, section 3.4). 0.8 makes stretches of 5 chunks on average.
         curriculum: values of K for equal parts of the epochs, such as (8, 16, 32, 64); empty for
             `chunk_clips` throughout. A recurrent memory that is asked at once for what lies far
-            back learns nothing at all; one that holds eight clips is soon taught to hold sixteen.
+            back learns it late or not at all; one that holds eight clips soon holds sixteen.
         curriculum_recent: before the last part of the curriculum, clips whose state began more
             than K clips ago carry no loss: what they depend on may lie beyond the gradient.
         burn_in_clips: clips without loss after a jump into the middle of a recording, where the

@@ -48,6 +48,7 @@ def train_recordings(
     clip_frames: int = 32,
     stride_frames: int = 8,
     size: int | None = None,
+    background: float = 1.0,
     drop_path: float = 0.0,
     device: str = "cpu",
     cache: Path | None = None,
@@ -78,6 +79,7 @@ def train_recordings(
         clip_frames: likewise, T.
         stride_frames: likewise, frames from one step to the next.
         size: likewise, height and width.
+        background: likewise, how much of what does not move is kept; see `Preprocessing`.
         drop_path: likewise, stochastic depth.
         device: where to train.
         cache: folder for decoded frames and kept features; by default beside `out`.
@@ -126,6 +128,7 @@ def train_recordings(
         clip_frames=clip_frames,
         stride_frames=stride_frames,
         size=size,
+        background=background,
         drop_path=drop_path,
         seed=options.seed,
     )
