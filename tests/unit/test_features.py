@@ -86,7 +86,7 @@ def test_memory_learns_what_no_single_clip_shows_and_the_backbone_stays() -> Non
         on_update=lambda update, loss: losses.append(loss),
     )
     # Half of the clips before the first flash of a stretch cannot be known; the rest can.
-    assert np.mean(losses[-20:]) < 0.45 < 0.6 < np.mean(losses[:5])
+    assert np.mean(losses[-20:]) < 0.45 < 0.55 < np.mean(losses[:5])
     for name, value in model.backbone.state_dict().items():
         assert torch.equal(value, before[name]), name
     assert all(parameter.requires_grad for parameter in model.parameters())

@@ -347,6 +347,7 @@ def test_only_a_memory_that_learned_nothing_is_calibrated(tmp_path: Path) -> Non
     start = tmp_path / "start.safetensors"
     save_model(tiny(), start)
     sizes = {"fps": 4.0, "clip_frames": 4, "stride_frames": 2, "size": 16, "drop_path": 0.0}
+    sizes |= {"background": 1.0}
     for memory, fresh in ((None, False), ("gru", True), ("none", True)):
         _, said = build_for_training(
             start,
