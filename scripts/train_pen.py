@@ -9,7 +9,7 @@ goes on with the stage it was in.
 Both models learn from the same recordings. The plain one learns from single clips in random order,
 first from recordings with short bouts, then from all. The one with memory takes the backbone of the
 first of these two stages, frozen, and learns memory and head over stretches of two minutes, then
-of four.
+of four, then of eight.
 """
 
 from __future__ import annotations
@@ -38,21 +38,28 @@ from vigilia.training import (
     train_model,
 )
 from vigilia.training.augment import Look
-from vigilia.training.features import calibrate_memory, see_recording, train_on_features
+from vigilia.training.features import (
+    SeenRecording,
+    calibrate_memory,
+    feature_view,
+    see_recording,
+    train_on_features,
+)
 
 CLASSES = ("wake", "NREM", "REM")
 # Seeds of recordings, their length in seconds, and how far the mice's bouts are stretched.
 SHORT_BOUTS = (range(1100, 1140), 600.0, 1.0)
 MIDDLE_BOUTS = (range(1200, 1216), 900.0, 2.0)
 LONG_BOUTS = (range(1300, 1320), 900.0, 4.0)
-VALIDATION = (range(2000, 2003), 900.0, 4.0)
+VALIDATION = (range(2000, 2006), 900.0, 4.0)
 TEST = (range(3000, 3003), 1800.0, 4.0)
 
 LOOKS = {"mirror": True, "quarter_turns": True, "brightness": 0.3}
 PLAIN = {"rows": 32, "chunk_clips": 1, "carry_probability": 0.0, "learning_rate": 2e-3, **LOOKS}
-SECONDS = TrainOptions(rows=8, chunk_clips=60, learning_rate=3e-3, warmup=0.03)
-MINUTES = TrainOptions(rows=8, chunk_clips=120, learning_rate=1.5e-3, warmup=0.05, seed=1)
-LONGER = TrainOptions(rows=8, chunk_clips=120, learning_rate=2e-3, warmup=0.05, balance=0.3, seed=2)
+FIRM = {"rows": 8, "warmup": 0.05, "feature_noise": 0.25}
+SECONDS = TrainOptions(chunk_clips=60, learning_rate=3e-3, **FIRM)
+MINUTES = TrainOptions(chunk_clips=120, learning_rate=2e-3, seed=1, **FIRM)
+LONGER = TrainOptions(chunk_clips=240, learning_rate=1.5e-3, seed=2, **FIRM)
 
 
 def main() -> None:
@@ -178,9 +185,10 @@ def train_memory(work: Path) -> None:
     seen = [see_recording(model, one, look=look) for one in short for look in (None, turned)]
     seen_longer = [see_recording(model, one) for one in longer]
     calibrate_memory(model, seen)
-    show = keep_best(model, apart, out, card([*short, *longer], MINUTES))
+    kept_apart = [see_recording(model, one) for one in apart]
+    show = keep_best(model, kept_apart, out, card([*short, *longer], MINUTES))
     train_on_features(model, seen, options=SECONDS, updates=350, on_update=show)
-    train_on_features(model, seen + seen_longer, options=MINUTES, updates=200, on_update=show)
+    train_on_features(model, seen + seen_longer, options=MINUTES, updates=250, on_update=show)
     partial(out).replace(out)
 
 
@@ -194,8 +202,9 @@ def train_memory_longer(work: Path) -> None:
     apart = recordings(work, VALIDATION)
     print("looking at the recordings", flush=True)
     seen = [see_recording(model, one) for one in learned]
-    show = keep_best(model, apart, out, card(learned, LONGER))
-    train_on_features(model, seen, options=LONGER, updates=250, on_update=show)
+    kept_apart = [see_recording(model, one) for one in apart]
+    show = keep_best(model, kept_apart, out, card(learned, LONGER))
+    train_on_features(model, seen, options=LONGER, updates=160, on_update=show)
     partial(out).replace(out)
 
 
@@ -205,16 +214,17 @@ def partial(out: Path) -> Path:
 
 
 def keep_best(
-    model: StreamClassifier, apart: list[Recording], out: Path, told: dict[str, object]
+    model: StreamClassifier, apart: list[SeenRecording], out: Path, told: dict[str, object]
 ) -> Callable[[int, float], None]:
-    """Every 50 updates: kappa on the validation recordings, and the best model saved."""
+    """Every 40 updates: kappa on the validation recordings, and the best model saved."""
     best = -1.0
 
     def show(update: int, loss: float) -> None:
         nonlocal best
-        if update % 50:
+        if update % 40:
             return
-        figures = evaluate_clips(model, apart)
+        recordings = [one.recording for one in apart]
+        figures = evaluate_clips(model, recordings, view=feature_view(model, apart))
         print(f"{out.stem} {update} loss {loss:.3f} kappa {figures.kappa:.3f}", flush=True)
         if figures.kappa > best:
             best = figures.kappa

@@ -77,6 +77,16 @@ def train(
     size: Annotated[
         int | None, _number(MODEL, "Height and width. [default: 224, nano 64]", min=8)
     ] = None,
+    background: Annotated[
+        float,
+        _number(
+            MODEL,
+            "How much of what does not move is kept: less than 1 for small models and cameras "
+            "that stand still.",
+            min=0,
+            max=1,
+        ),
+    ] = 1.0,
     epochs: Annotated[int, _number(COURSE, "Passes over all clips.", min=1)] = 20,
     rows: Annotated[int, _number(COURSE, "Recordings side by side.", min=1)] = 4,
     chunk_clips: Annotated[
@@ -156,6 +166,10 @@ def train(
     tube_mask: Annotated[
         float, _number(CHANGES, "Share of the picture hidden for a whole stretch.", min=0, max=1)
     ] = 0.0,
+    feature_noise: Annotated[
+        float,
+        _number(CHANGES, "Noise on kept features, in standard deviations of each.", min=0),
+    ] = 0.0,
     mixup: Annotated[
         float,
         _number(CHANGES, "Let a second recording shine through: shape of its Beta; 0 none.", min=0),
@@ -234,6 +248,7 @@ def train(
         temporal_jitter=temporal_jitter,
         frame_drop=frame_drop,
         tube_mask=tube_mask,
+        feature_noise=feature_noise,
         mixup=mixup,
         cutmix=cutmix,
         patience=patience,
@@ -309,6 +324,7 @@ def train(
             clip_frames=clip_frames,
             stride_frames=stride_frames,
             size=size,
+            background=background,
             drop_path=drop_path,
             device=device,
             cache=cache,

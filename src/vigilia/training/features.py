@@ -190,28 +190,55 @@ def _standardise(norm: nn.LayerNorm, x: Tensor) -> None:
     norm.bias.copy_(-mean / deviation)
 
 
+def _deviations(seen: Sequence[SeenRecording]) -> list[Tensor]:
+    """By stage and for the pooled features: (D,), how much each varies within a recording."""
+    columns = zip(*((*one.features, one.pooled) for one in seen), strict=True)
+    return [
+        torch.stack([_variance(kept) for kept in column]).mean(dim=0).sqrt() for column in columns
+    ]
+
+
+def _variance(kept: Tokens) -> Tensor:
+    some = kept[
+        slice(None, None, max(1, len(kept) // 50))
+    ].float()  # a clip may hold megabytes of tokens
+    return some.flatten(0, -2).var(dim=0)
+
+
 def feature_view(
     model: StreamClassifier, seen: Sequence[SeenRecording], options: TrainOptions | None = None
 ) -> View:
-    """The model sees what its backbone saw before; looks and mixing do not apply."""
+    """The model sees what its backbone saw before; looks and mixing do not apply, noise does."""
     device = model.head.weight.device
+    noise = 0.0 if options is None else options.feature_noise
+    deviations = [x.to(device) for x in _deviations(seen)] if noise else []
 
     def view(batch: Batch, state: StreamState) -> tuple[Tensor, StreamState]:
         pairs = [
             (seen[index], int(clip))
             for index, clip in zip(batch.recordings, batch.clips, strict=True)
         ]
-        features = tuple(
+        features: Sequence[Tensor] = tuple(
             torch.stack([one.features[stage][clip] for one, clip in pairs]).to(device).float()
             for stage in range(len(seen[0].features))
         )
         pooled = torch.stack([one.pooled[clip] for one, clip in pairs]).to(device)
+        if noise:
+            *features, pooled = (
+                x + noise * deviation * torch.randn_like(x)
+                for x, deviation in zip((*features, pooled), deviations, strict=True)
+            )
         seconds = torch.from_numpy(batch.seconds).to(device)
         if options is not None and options.checkpoint_activations:
             return checkpoint(
-                model.step_features, features, pooled, state, seconds=seconds, use_reentrant=False
+                model.step_features,
+                tuple(features),
+                pooled,
+                state,
+                seconds=seconds,
+                use_reentrant=False,
             )
-        return model.step_features(features, pooled, state, seconds=seconds)
+        return model.step_features(tuple(features), pooled, state, seconds=seconds)
 
     return view
 

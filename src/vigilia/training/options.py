@@ -62,6 +62,9 @@ class TrainOptions:
         temporal_jitter: a frame may be shown up to so many samples late.
         frame_drop: share of frames that are lost; the one before is shown in their place.
         tube_mask: share of the picture that is hidden, in squares that stay for a whole stretch.
+        feature_noise: on features that are kept: their noise, in standard deviations of each within
+            a recording. What a memory holds by a hair over a stretch it loses after an hour;
+            noise makes it hold more firmly.
         mixup: shape of the Beta distribution from which the share of a second recording is drawn
             that shines through; 0 for none. Partner and share stay for a whole stretch.
         cutmix: the same for a box cut out of a second recording. With both, each is as frequent.
@@ -99,6 +102,7 @@ class TrainOptions:
     temporal_jitter: int = 0
     frame_drop: float = 0.0
     tube_mask: float = 0.0
+    feature_noise: float = 0.0
     mixup: float = 0.0
     cutmix: float = 0.0
     mix_probability: float = 0.5
@@ -130,7 +134,7 @@ class TrainOptions:
         for name in ("learning_rate", "clip_norm"):
             if not getattr(self, name) > 0:
                 raise OptionError(f"{name} must be positive, got {getattr(self, name)}")
-        for name in ("mixup", "cutmix", "backbone_rate", "weight_decay"):
+        for name in ("mixup", "cutmix", "backbone_rate", "weight_decay", "feature_noise"):
             if not 0 <= getattr(self, name) < float("inf"):
                 raise OptionError(f"{name} must be 0 or more, got {getattr(self, name)}")
         for name, known in (("precision", PRECISIONS), ("metric", METRICS)):
