@@ -67,6 +67,12 @@ def test_questions_come_every_two_to_twelve_clips() -> None:
     assert times[-1] > 10_000 - 13
 
 
+def test_questions_come_as_close_as_cues() -> None:
+    for gap, longest in ((3.0, 2), (10.0, 5), (20.0, 10)):
+        times = question_times(5_000, np.random.default_rng(0), gap)
+        assert set(np.diff(times).tolist()) == set(range(1, longest + 1))
+
+
 def test_the_last_time_is_remembered() -> None:
     shown = np.array([0, 0, 1, 0, 1, 0], bool)
     assert last_time(shown).tolist() == [-1, -1, 2, 2, 4, 4]

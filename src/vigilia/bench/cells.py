@@ -10,12 +10,16 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from typing import cast
 
 import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from vigilia.backbones import Conv3D
+from vigilia.backbones.conv3d import ConvStage
+from vigilia.bench.bank import Bank, compose
 from vigilia.bench.contenders import Contender
 from vigilia.bench.eyes import make_model
 from vigilia.bench.seen import SeenStreams, see_streams, step_seen
@@ -27,7 +31,7 @@ from vigilia.training import TrainOptions
 from vigilia.training.features import standardise_entrance
 from vigilia.training.optimiser import learning_rate_at, make_optimiser
 
-__all__ = ["CURRICULUM", "TEST", "Lesson", "Lessons", "answers", "exam", "learn", "lessons"]
+__all__ = ["CURRICULUM", "EXAM", "Exam", "Lesson", "answers", "exam", "learn"]
 
 
 @dataclass(frozen=True)
@@ -36,51 +40,46 @@ class Lesson:
 
     Attributes:
         clips: length of its streams, each from an empty memory.
-        gap: mean clips between cues; 0 for the task's own.
-        streams: how many there are.
-        updates: how long it is trained on.
+        gap: mean clips between cues.
+        updates: how long it lasts.
     """
 
     clips: int
     gap: float
-    streams: int
     updates: int
 
 
 CURRICULUM = (
-    Lesson(clips=8, gap=3.0, streams=1024, updates=100),
-    Lesson(clips=16, gap=5.0, streams=768, updates=60),
-    Lesson(clips=32, gap=10.0, streams=512, updates=50),
-    Lesson(clips=64, gap=24.0, streams=256, updates=40),
+    Lesson(clips=8, gap=3.0, updates=100),
+    Lesson(clips=16, gap=5.0, updates=80),
+    Lesson(clips=32, gap=10.0, updates=60),
+    Lesson(clips=64, gap=24.0, updates=40),
 )
-TEST = Lesson(clips=2500, gap=0.0, streams=8, updates=0)
 OPTIONS = TrainOptions(rows=32, learning_rate=3e-3, warmup=0.05)
-
 NOISE = 0.5
 """Of what is seen in training, in standard deviations of each feature."""
 
-Lessons = tuple[tuple[Lesson, SeenStreams], ...]
+
+@dataclass(frozen=True)
+class Exam:
+    """Test streams, at the task's own gap between cues.
+
+    Attributes:
+        streams: how many.
+        clips: length of each.
+    """
+
+    streams: int
+    clips: int
 
 
-def lessons(
-    task: Task, eyes: StreamClassifier, *, seed: int, curriculum: tuple[Lesson, ...] = CURRICULUM
-) -> Lessons:
-    """The training streams of a task and seed, the same for every contender."""
-    return tuple(
-        (lesson, _draw(task, eyes, lesson, [seed, 22, index]))
-        for index, lesson in enumerate(curriculum)
-    )
+EXAM = Exam(streams=8, clips=2500)
 
 
-def exam(task: Task, eyes: StreamClassifier, *, seed: int, test: Lesson = TEST) -> SeenStreams:
-    """The test streams of a task and seed, at the task's own gap."""
-    return _draw(task, eyes, test, [seed, 23])
-
-
-def _draw(task: Task, eyes: StreamClassifier, lesson: Lesson, key: list[int]) -> SeenStreams:
-    random = np.random.default_rng([*key, int(task.name[1:])])
-    gap = lesson.gap or None
-    streams = [task.draw(lesson.clips, random, gap=gap) for _ in range(lesson.streams)]
+def exam(task: Task, eyes: StreamClassifier, *, seed: int, size: Exam = EXAM) -> SeenStreams:
+    """The test streams of a task and seed, rendered whole."""
+    random = np.random.default_rng([seed, 23, int(task.name[1:])])
+    streams = [task.draw(size.clips, random) for _ in range(size.streams)]
     return see_streams(eyes, streams, [int(s) for s in random.integers(2**31, size=len(streams))])
 
 
@@ -88,12 +87,22 @@ def learn(
     task: Task,
     contender: Contender,
     eyes: StreamClassifier,
-    taught: Lessons,
+    bank: Bank,
     *,
     seed: int,
+    curriculum: tuple[Lesson, ...] = CURRICULUM,
     on_update: Callable[[int, int, float], None] | None = None,
 ) -> StreamClassifier:
     """Trains the memory and the head of a contender; the backbone stays as it is.
+
+    Args:
+        task: to be learned.
+        contender: who learns.
+        eyes: whose backbone is taken.
+        bank: of the task, filled by the same eyes.
+        seed: of weights and streams; every contender gets the same streams.
+        curriculum: the lessons, in turn.
+        on_update: called with update, total and loss.
 
     Raises:
         VigiliaError: the loss is not a number.
@@ -102,26 +111,26 @@ def learn(
     model = make_model(task.classes, contender.memory, dict(contender.options))
     model.backbone.load_state_dict(eyes.backbone.state_dict())
     model.backbone.requires_grad_(False)
-    longest = taught[-1][1]
+    stage = cast(ConvStage, cast(Conv3D, model.backbone).stages[-1])
     with torch.no_grad():
-        x = longest.tokens[:, ::7].flatten(0, 1)[::3].float()
-        x = model.backbone.stages[-1].finish(x)  # type: ignore[union-attr,index]
-        before = longest.pooled[:, ::7].flatten(0, 1)[::3]
+        tokens = bank.seen.tokens[:, ::3].flatten(0, 1).float()
+        x = stage.finish(tokens)
+        before = bank.seen.pooled[:, ::3].flatten(0, 1)
         pooled = torch.cat([before, x.amax(dim=(1, 2, 3))], dim=1)
         standardise_entrance(model.memory, {len(model.backbone.stages): x}, pooled)  # type: ignore[arg-type]
-        deviations = longest.tokens[:, ::7].float().std(dim=(0, 1, 2, 3, 4)), before.std(dim=0)
+        deviations = tokens.std(dim=(0, 1, 2, 3)), before.std(dim=0)
     optimiser = make_optimiser(model, OPTIONS)
-    total = sum(lesson.updates for lesson, _ in taught)
-    random = np.random.default_rng([seed, 24])
+    total = sum(lesson.updates for lesson in curriculum)
+    random = np.random.default_rng([seed, 24, int(task.name[1:])])
     model.train()
     update = 0
-    for lesson, seen in taught:
+    for lesson in curriculum:
         for _ in range(lesson.updates):
             for group in optimiser.param_groups:
                 group["lr"] = learning_rate_at(update, total, OPTIONS) * group.get("rate", 1.0)
-            rows = torch.from_numpy(random.choice(len(seen), OPTIONS.rows, replace=False))
-            noisy = _with_noise(seen.rows(rows), deviations)
-            loss = _stretch_loss(model, noisy, detached=contender.detached)
+            drawn = [task.draw(lesson.clips, random, gap=lesson.gap) for _ in range(OPTIONS.rows)]
+            seen = _with_noise(compose(bank, drawn, random), deviations)
+            loss = _stretch_loss(model, seen, detached=contender.detached)
             if not torch.isfinite(loss):
                 raise VigiliaError(
                     f"the loss of {contender.name} in {task.name}, seed {seed}, is {float(loss)} "

@@ -17,7 +17,8 @@ from typing import Any
 import numpy as np
 import torch
 
-from vigilia.bench.cells import CURRICULUM, TEST, Lesson, answers, exam, learn, lessons
+from vigilia.bench.bank import SCENES, fill_bank
+from vigilia.bench.cells import CURRICULUM, EXAM, Exam, Lesson, answers, exam, learn
 from vigilia.bench.contenders import CONTENDERS, HORIZON_CLIPS
 from vigilia.bench.eyes import trained_eyes
 from vigilia.bench.scores import Score, score
@@ -37,14 +38,16 @@ class Plan:
         memories: keys of `CONTENDERS`.
         seeds: one training from each.
         curriculum: how memories are trained.
-        test: the test streams.
+        size: of the test.
+        scenes: of the training streams.
     """
 
     tasks: tuple[str, ...] = tuple(TASKS)
     memories: tuple[str, ...] = tuple(CONTENDERS)
     seeds: tuple[int, ...] = (0, 1, 2)
     curriculum: tuple[Lesson, ...] = CURRICULUM
-    test: Lesson = TEST
+    size: Exam = EXAM
+    scenes: int = SCENES
 
     def __post_init__(self) -> None:
         for kind, names, known in (
@@ -146,8 +149,8 @@ def _run_group(plan: Plan, out: Path, task_name: str, seed: int) -> Iterator[str
     task = TASKS[task_name]
     missing = [m for m in plan.memories if not _place(out, task_name, m, seed).exists()]
     eyes = trained_eyes(out / f"eyes-{seed}.safetensors", seed=seed)
-    taught = lessons(task, eyes, seed=seed, curriculum=plan.curriculum)
-    asked = exam(task, eyes, seed=seed, test=plan.test)
+    bank = fill_bank(task, eyes, seed=seed, scenes=plan.scenes)
+    asked = exam(task, eyes, seed=seed, size=plan.size)
     streams = asked.streams
     oracle = score(streams, np.stack([task.oracle(stream) for stream in streams]))
     for name in missing:
@@ -158,7 +161,9 @@ def _run_group(plan: Plan, out: Path, task_name: str, seed: int) -> Iterator[str
         def keep(update: int, total: int, loss: float, losses: list[float] = losses) -> None:
             losses.append(loss)
 
-        model = learn(task, contender, eyes, taught, seed=seed, on_update=keep)
+        model = learn(
+            task, contender, eyes, bank, seed=seed, curriculum=plan.curriculum, on_update=keep
+        )
         learned = time.monotonic()
         result = score(streams, answers(model, asked, foreign=contender.foreign))
         told = {

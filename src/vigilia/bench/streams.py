@@ -242,9 +242,15 @@ def _log_uniform_ratio(mean: float) -> float:
     return math.exp(high)
 
 
-def question_times(clips: int, random: np.random.Generator) -> NDArray[np.int64]:
-    """(n,) clips at which something may be asked: every 2 to 12 clips, so that answers abound."""
-    times = np.cumsum(random.integers(2, 13, clips // 2 + 1))
+def question_times(
+    clips: int, random: np.random.Generator, gap: float = math.inf
+) -> NDArray[np.int64]:
+    """(n,) clips at which something may be asked: every 2 to 12 clips, so that answers abound.
+
+    Where cues lie close, so do questions: every 1 to gap / 2 clips when that is less than 12.
+    """
+    longest = int(min(12, max(2, gap / 2)))
+    times = np.cumsum(random.integers(1 if longest < 12 else 2, longest + 1, clips + 1))
     return times[times < clips]
 
 

@@ -51,7 +51,7 @@ def _draw(clips: int, random: np.random.Generator, gap: float) -> Stream:
             if len(free):
                 symbols[time + free[0]] = CUES[cell][int(random.integers(len(VALUES)))]
                 known_from[cell] = min(known_from[cell], time + free[0])
-    for time in question_times(clips, random).tolist():
+    for time in question_times(clips, random, gap).tolist():
         known = np.flatnonzero(known_from < time)
         if symbols[time] == 0 and len(known):
             symbols[time] = QUERIES[int(random.choice(known))]

@@ -43,7 +43,7 @@ def _draw(clips: int, random: np.random.Generator, gap: float) -> Stream:
     symbols = np.zeros(clips, np.int16)
     symbols[times] = np.array(SAMPLES)[samples[times]]
     shown = last_time(samples >= 0)
-    asked = question_times(clips, random)
+    asked = question_times(clips, random, gap)
     asked = asked[(shown[asked] >= 0) & (samples[asked] < 0)]
     other = random.integers(1, len(PROBES), len(asked)) * (random.random(len(asked)) < 0.5)
     symbols[asked] = np.array(PROBES)[(samples[shown[asked]] + other) % len(PROBES)]
