@@ -5,15 +5,16 @@ from __future__ import annotations
 import json
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
 
-from vigilia.bench import TASKS, Stream, render_clips
+from vigilia.bench import TASKS, Stream, Task, memory, render_clips
 from vigilia.bench.bank import Bank, compose, fill_bank
 from vigilia.bench.cells import Exam, Lesson, answers, learn
-from vigilia.bench.contenders import CONTENDERS
+from vigilia.bench.contenders import CONTENDERS, Contender
 from vigilia.bench.eyes import SIZE, make_model, vocabulary
 from vigilia.bench.memory import Plan, bench_memory, read_results
 from vigilia.bench.report import markdown, mean_by_age, table, write_report
@@ -194,6 +195,23 @@ def test_a_run_that_was_killed_does_only_what_is_missing(small: tuple[Plan, Path
         assert {k: v for k, v in one.items() if k not in clocks} == {
             k: v for k, v in other.items() if k not in clocks
         }
+
+
+def test_who_is_tested_on_foreign_memory_has_learned_only_once(
+    small: tuple[Plan, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plan, out = small
+    learned: list[str] = []
+
+    def counted(task: Task, contender: Contender, *rest: Any, **options: Any) -> StreamClassifier:
+        learned.append(contender.name)
+        return learn(task, contender, *rest, **options)
+
+    monkeypatch.setattr(memory, "learn", counted)
+    results = bench_memory(replace(plan, tasks=("T1",), memories=("fam", "gru", "foreign")), out)
+    assert learned == ["fam", "gru"]
+    assert [one["memory"] for one in results] == ["fam", "gru", "foreign"]
+    assert results[0]["all"] != results[2]["all"]
 
 
 def test_the_report_says_what_the_results_say(small: tuple[Plan, Path]) -> None:

@@ -31,7 +31,7 @@ class Contender:
     name: str
     title: str
     memory: str
-    options: Mapping[str, Any] = field(default_factory=dict)
+    options: Mapping[str, Any] = field(default_factory=dict, hash=False)
     detached: bool = False
     foreign: bool = False
 
