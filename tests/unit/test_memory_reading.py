@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from vigilia.layers.attention import attend
 from vigilia.memory.fam import StageMemory, StageState
-from vigilia.memory.reading import AGE_KNOTS, MemoryReader, age_bias, slot_bias
+from vigilia.memory.reading import AGE_KNOTS, FeedbackReadout, MemoryReader, age_bias, slot_bias
 from vigilia.memory.writing import SummaryWriter
 
 
@@ -230,3 +230,16 @@ def test_writing_does_not_depend_on_the_order_of_the_tokens() -> None:
     x = torch.randn(2, 10, 16)
     assert torch.allclose(writer(x), writer(x[:, torch.randperm(10)]), atol=1e-6)
     assert not torch.allclose(writer(x)[0], writer(x)[1], atol=1e-3)
+
+
+def test_the_readout_is_a_weighted_sum_over_feedback_tokens() -> None:
+    readout = FeedbackReadout(2, memory_dim=2, tokens=3)
+    tokens = torch.tensor([[[1.0, 2.0], [3.0, 4.0], [5.0, 6.0]]])
+    assert torch.equal(readout(tokens), torch.zeros(1, 2))  # the gate is shut
+    with torch.no_grad():
+        readout.weights.copy_(torch.tensor([[1.0, 0.0], [0.0, 1.0], [1.0, -1.0]]))
+        readout.output.weight.copy_(torch.tensor([[1.0, 0.0], [1.0, 1.0]]))
+        readout.output.bias.zero_()
+        readout.gate.copy_(torch.tensor([1.0, 10.0]))
+    # First features: 1 + 5 = 6, second: 4 - 6 = -2; then 6 and (6 - 2) times 10.
+    assert torch.equal(readout(tokens), torch.tensor([[6.0, 40.0]]))

@@ -22,7 +22,7 @@ from torch import Tensor, nn
 from vigilia.errors import OptionError
 from vigilia.memory.base import Features, Readers
 from vigilia.memory.feedback import FeedbackTier
-from vigilia.memory.reading import EmbeddingReader, MemoryReader, slot_bias
+from vigilia.memory.reading import EmbeddingReader, FeedbackReadout, MemoryReader, slot_bias
 from vigilia.memory.slots import merge_neighbours, push
 from vigilia.memory.writing import SummaryWriter
 from vigilia.state import State
@@ -97,6 +97,11 @@ class StageMemory(nn.Module):
         self.embedding_reader = (
             EmbeddingReader(embedding_dim, memory_dim=dim, heads=heads) if reads_embedding else None
         )
+        self.readout = (
+            FeedbackReadout(embedding_dim, memory_dim=dim, tokens=feedback_tokens)
+            if reads_embedding and feedback_tokens
+            else None
+        )
 
     def recall(
         self, state: StageState, slot_bias: Tensor, first: Tensor, dtype: torch.dtype
@@ -144,7 +149,8 @@ class FeedbackAttentionMemory(nn.Module):
         write_every: a slot is written every so many clips. With a stride of a quarter clip, 4
             writes clips that do not overlap.
         consolidate: when the queue is full, merge neighbours instead of dropping the oldest slot.
-        reads_embedding: the pooled embedding reads, too; see `EmbeddingReader`.
+        reads_embedding: the pooled embedding reads, too; see `EmbeddingReader` and
+            `FeedbackReadout`.
         head_dim: features per attention head; divides every chosen D.
 
     Raises:
@@ -295,6 +301,8 @@ class FeedbackAttentionMemory(nn.Module):
                 )
                 recalled = stage.recall(kept, bias, written, pooled.dtype)
                 added = added + stage.embedding_reader(pooled, *recalled)
+            if stage.readout is not None:
+                added = added + stage.readout(kept.feedback.to(pooled.dtype))
         return added
 
     def _make_room(self, state: MemoryState, due: Tensor) -> MemoryState:

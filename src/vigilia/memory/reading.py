@@ -11,7 +11,14 @@ from torch import Tensor, nn
 
 from vigilia.layers.attention import attend
 
-__all__ = ["AGE_KNOTS", "EmbeddingReader", "MemoryReader", "age_bias", "slot_bias"]
+__all__ = [
+    "AGE_KNOTS",
+    "EmbeddingReader",
+    "FeedbackReadout",
+    "MemoryReader",
+    "age_bias",
+    "slot_bias",
+]
 
 AGE_KNOTS = 21
 """Knots of the age bias: 0, 1, 3, 7, ... 2^20 - 1 seconds, the last about twelve days."""
@@ -110,3 +117,28 @@ class EmbeddingReader(nn.Module):
         query = self.query(self.norm(embedding))[:, None]
         mixed = attend(query, keys, values, heads=self.heads, bias=bias)
         return self.gate * self.output(mixed)[:, 0]
+
+
+class FeedbackReadout(nn.Module):
+    """All feedback tokens at once, for the pooled embedding: no attention has to find them first.
+
+    Each feature of each token has a weight of its own, so that tokens may keep different things,
+    as the units of a recurrent network do.
+
+    Args:
+        dim: D of the embedding.
+        memory_dim: M, width of the tokens.
+        tokens: F.
+    """
+
+    def __init__(self, dim: int, *, memory_dim: int, tokens: int) -> None:
+        super().__init__()
+        self.weights = nn.Parameter(torch.empty(tokens, memory_dim))
+        self.output = nn.Linear(memory_dim, dim)
+        self.gate = nn.Parameter(torch.zeros(dim))
+        nn.init.normal_(self.weights, std=tokens**-0.5)
+        nn.init.xavier_uniform_(self.output.weight)  # the gate alone is to hold it back
+
+    def forward(self, tokens: Tensor) -> Tensor:
+        """tokens: (B, F, M) -> (B, D)."""
+        return self.gate * self.output((tokens * self.weights).sum(dim=1))
