@@ -366,3 +366,18 @@ def test_training_from_a_model_file_can_change_its_memory(barn: Path, command: C
     plain = load_model(barn / "plain.safetensors")
     assert plain.spec.memory == "none"
     assert plain.init_state(1).nbytes < 100
+
+
+def test_a_run_without_a_terminal_says_how_far_it_is(
+    barn: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("vigilia.cli.run.LINE_EVERY_SECONDS", 0.0)
+    words = ["run", str(barn / "a.mkv"), "--model", "swin3d_nano", "--out", str(barn / "out")]
+    assert main(words) == 0
+    lines = [line for line in capsys.readouterr().err.splitlines() if line.startswith("a.mkv: ")]
+    assert re.fullmatch(r"a\.mkv: 0:00:0\d of 0:00:06, \d+x real time, 0:00:0\d left", lines[0])
+
+
+def test_how_far_a_run_of_unknown_length_is_needs_no_time_left() -> None:
+    assert _far(600.0, 200.0, 1800.0) == "0:10:00 of 0:30:00, 200x real time, 0:00:06 left"
+    assert _far(600.0, 200.0, None) == "0:10:00, 200x real time"

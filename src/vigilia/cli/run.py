@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from vigilia.cli.show import clock, errors, output, print_json, progress_bar
+from vigilia.cli.show import LINE_EVERY_SECONDS, clock, errors, output, print_json, progress_bar
 
 if TYPE_CHECKING:
     from vigilia.evaluation import Agreement
@@ -116,10 +116,10 @@ def run(
         with progress_bar("{task.fields[speed]}", "{task.fields[now]}") as bar:
             task = bar.add_task(name_of(video), total=None, speed="", now="")
 
-            told_until = -math.inf
+            told_until, told_at = -math.inf, began
 
             def show(update: RunUpdate) -> None:
-                nonlocal told_until
+                nonlocal told_until, told_at
                 done = update.seconds - update.start_seconds
                 fresh = update.steps - update.resumed_steps
                 share = done * fresh / max(1, update.steps)
@@ -132,6 +132,10 @@ def run(
                     speed=f"{clock(done)}  {speed:.0f}x real time",
                     now=f"{now.label or 'unobserved'} {now.confidence:.2f}" if now else "",
                 )
+                clock_now = time.monotonic()
+                if not errors.is_terminal and clock_now - told_at > LINE_EVERY_SECONDS:
+                    told_at = clock_now
+                    errors.print(f"{name_of(video)}: {_far(done, speed, update.duration_seconds)}")  # noqa: B023
                 if live:
                     for segment in update.closed:
                         say(_line(segment))
@@ -179,6 +183,14 @@ def run(
     for failure in failures:
         errors.print(f"error: {' '.join(failure.split())}")
     return 2 if failures else 0
+
+
+def _far(done: float, speed: float, duration: float | None) -> str:
+    """How far a run is: seconds done, times real time, and the time left if the end is known."""
+    told = f"{clock(done)}{f' of {clock(duration)}' if duration else ''}, {speed:.0f}x real time"
+    if duration and speed > 0:
+        told += f", {clock(max(0.0, duration - done) / speed)} left"
+    return told
 
 
 def _line(segment: Segment) -> str:

@@ -11,7 +11,16 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, ProgressColumn, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
-__all__ = ["clock", "errors", "megabytes", "output", "print_json", "print_table", "progress_bar"]
+__all__ = [
+    "LINE_EVERY_SECONDS",
+    "clock",
+    "errors",
+    "megabytes",
+    "output",
+    "print_json",
+    "print_table",
+    "progress_bar",
+]
 
 # No markup, no emoji: a file called "[night].mp4" or a label ":cat:" is printed as it is called.
 output = Console(highlight=False, soft_wrap=True, markup=False, emoji=False)
@@ -29,10 +38,14 @@ def megabytes(count: int) -> str:
     return f"{count / 1e6:.1f} MB"
 
 
+LINE_EVERY_SECONDS = 30.0
+"""How often long work says how far it is where there is no terminal for a bar."""
+
+
 def progress_bar(*columns: ProgressColumn | str) -> Progress:
     """A bar on standard error, so that standard output can be piped; it vanishes when done.
 
-    Where standard error is no terminal there is none, and nothing is left in a log.
+    Where standard error is no terminal there is none; long work prints a line now and then.
     """
     return Progress(
         TextColumn("{task.description}", markup=False),

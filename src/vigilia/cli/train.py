@@ -11,7 +11,7 @@ from typing import Annotated, Any
 
 import typer
 
-from vigilia.cli.show import errors, output, progress_bar
+from vigilia.cli.show import LINE_EVERY_SECONDS, errors, output, progress_bar
 
 __all__ = ["train"]
 
@@ -21,7 +21,6 @@ COURSE = "The course of training"
 BACKBONE = "The backbone"
 CHANGES = "Changes of the picture, the same for a whole stretch"
 MACHINE = "The machine and the files"
-LINE_EVERY_SECONDS = 30.0
 
 
 def _option(panel: str, told: str, *, flag: str | None = None, **more: Any) -> Any:
