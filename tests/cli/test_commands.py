@@ -19,6 +19,7 @@ from conftest import tiny_model
 from vigilia.backbones import BACKBONES
 from vigilia.checkpoint import load_model, save_model
 from vigilia.cli import COMMANDS, main
+from vigilia.cli.run import _far
 from vigilia.memory import MEMORIES
 from vigilia.timeline import Timeline
 
@@ -371,7 +372,7 @@ def test_training_from_a_model_file_can_change_its_memory(barn: Path, command: C
 def test_a_run_without_a_terminal_says_how_far_it_is(
     barn: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("vigilia.cli.run.LINE_EVERY_SECONDS", 0.0)
+    monkeypatch.setattr(sys.modules["vigilia.cli.run"], "LINE_EVERY_SECONDS", 0.0)
     words = ["run", str(barn / "a.mkv"), "--model", "swin3d_nano", "--out", str(barn / "out")]
     assert main(words) == 0
     lines = [line for line in capsys.readouterr().err.splitlines() if line.startswith("a.mkv: ")]
