@@ -34,7 +34,8 @@ def test_the_five_minute_tour_runs_as_printed(tmp_path: Path) -> None:
         assert done.returncode == 0, f"{command}\n{done.stderr}"
     for name in ("timeline.csv", "timeline.json", "timeline.vtt", "timeline.png"):
         assert (tmp_path / "pen" / name).stat().st_size > 0
-    assert (tmp_path / "pen" / "hypnogram.png").exists()
+    assert (tmp_path / "pen" / "report.html").stat().st_size > 0
+    assert (tmp_path / "pen.boris").stat().st_size > 0
 
     first, second = blocks("python")
     for code in (first, second):

@@ -20,6 +20,7 @@ from vigilia.training import feature_cache as cache_module
 from vigilia.training.building import build_for_training
 from vigilia.training.feature_cache import cached_features
 from vigilia.training.features import (
+    _batch,
     calibrate_memory,
     feature_view,
     make_readable,
@@ -206,6 +207,34 @@ def test_kept_features_teach_a_memory_what_no_single_clip_shows(
     best = max(entry["balanced_accuracy"] for entry in history)
     assert figures.balanced_accuracy == pytest.approx(best, abs=0.03)
     assert figures.balanced_accuracy > 0.85
+
+
+def test_noise_on_features_is_measured_in_deviations_within_recordings(
+    kept: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model, (learned, _) = ready(), kept
+    heard: list[torch.Tensor] = []
+    step = model.step_features
+
+    def listen(features: Any, pooled: torch.Tensor, *rest: Any, **more: Any) -> Any:
+        heard.append(pooled)
+        return step(features, pooled, *rest, **more)
+
+    monkeypatch.setattr(model, "step_features", listen)
+    rows = 400
+    same_clip = _batch(LEARNED, np.zeros(rows, np.int64), np.full(rows, 3), 0)
+    for noise in (0.0, 0.5, 0.5):
+        torch.manual_seed(1)
+        view = feature_view(model, learned, dataclasses.replace(KEPT, feature_noise=noise))
+        with torch.no_grad():
+            view(same_clip, model.init_state(rows))
+    plain, noisy, again = heard
+    assert torch.equal(plain, learned[0].pooled[3].expand_as(plain))
+    assert torch.equal(noisy, again)
+    expected = torch.stack([one.pooled.var(dim=0) for one in learned]).mean(dim=0).sqrt()
+    varied = expected > 1e-3
+    ratio = (noisy - plain).std(dim=0)[varied] / expected[varied]
+    assert ratio.mean().item() == pytest.approx(0.5, rel=0.1)
 
 
 def test_a_killed_training_on_features_goes_on_bit_for_bit(tmp_path: Path, kept: Any) -> None:

@@ -202,7 +202,8 @@ def _variance(kept: Tokens) -> Tensor:
     some = kept[
         slice(None, None, max(1, len(kept) // 50))
     ].float()  # a clip may hold megabytes of tokens
-    return some.flatten(0, -2).var(dim=0)
+    flat = some.flatten(0, -2)
+    return flat.var(dim=0) if flat.numel() else flat.new_empty(0)
 
 
 def feature_view(
