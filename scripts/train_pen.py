@@ -3,8 +3,8 @@
     python scripts/train_pen.py
 
 draws the recordings (about a quarter of an hour), trains for about an hour on two cores, and prints
-how both models do on recordings that no training has seen. Killed, it
-goes on with the stage it was in.
+how both models do on recordings that no training has seen. Killed, it goes on with the stage it was
+in.
 
 The plain one learns from single clips in random order, first from recordings with short bouts, then
 from all. The one with memory takes the backbone of the first of these two stages, frozen, and
