@@ -273,7 +273,7 @@ def create_model(
     Args:
         name: a key of `vigilia.backbones.BACKBONES`, such as "swin3d_t".
         num_classes: K; may be left out when `classes` is given.
-        memory: a key of `vigilia.memory.MEMORIES`: "fam", "pilot", "gru" or "none".
+        memory: a key of `vigilia.memory.MEMORIES`: "fam", "pilot", "gru", "none" or "memvit".
         classes: names of the K classes; by default "0", "1", ...
         fps: samples per second the model expects.
         clip_frames: T.

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
+from training_noise import flashes
 
 from vigilia.backbones import Swin3D
 from vigilia.errors import OptionError
@@ -32,20 +33,7 @@ def tiny() -> StreamClassifier:
 
 
 def recording(seed: int, clips: int = 24) -> Recording:
-    """Every sixth clip flashes dark or bright; the label is the last flash."""
-    random = np.random.default_rng(seed)
-    frames = random.integers(90, 110, (clips, 4, 16, 16, 3), dtype=np.uint8)
-    labels = np.repeat(random.integers(2, size=clips // 6), 6)
-    frames[::6] = np.where(labels[::6, None, None, None, None] == 1, 240, 10)
-    ends = 2.0 * np.arange(1, clips + 1)
-    return Recording(
-        name=f"flashes{seed}",
-        frames=frames.reshape(-1, 16, 16, 3),
-        clips=np.arange(clips * 4).reshape(clips, 4),
-        start_seconds=ends - 2,
-        end_seconds=ends,
-        labels=labels,
-    )
+    return flashes(seed, clips, every=6)
 
 
 def test_what_is_seen_is_what_the_backbone_says_of_each_clip() -> None:

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import torch
 from torch import nn
-from training_noise import TWO, Killed, kill_after, recording, same, tiny, weights_of
+from training_noise import TWO, Killed, flashes, kill_after, recording, same, tiny, weights_of
 
 from vigilia.checkpoint import load_model, save_model
 from vigilia.errors import OptionError, OutputError
@@ -129,23 +129,6 @@ def test_a_place_that_cannot_be_written_is_one_line(tmp_path: Path) -> None:
 
 
 # Training
-
-
-def flashes(seed: int, clips: int = 36) -> Recording:
-    """Every ninth clip flashes dark or bright; the label is the last flash."""
-    random = np.random.default_rng(seed)
-    frames = random.integers(90, 110, (clips, 4, 16, 16, 3), dtype=np.uint8)
-    labels = np.repeat(random.integers(2, size=clips // 9), 9)
-    frames[::9] = np.where(labels[::9, None, None, None, None] == 1, 240, 10)
-    ends = 2.0 * np.arange(1, clips + 1)
-    return Recording(
-        name=f"flashes{seed}.mp4",
-        frames=frames.reshape(-1, 16, 16, 3),
-        clips=np.arange(clips * 4).reshape(clips, 4),
-        start_seconds=ends - 2,
-        end_seconds=ends,
-        labels=labels,
-    )
 
 
 def ready(memory: str = "fam", seed: int = 0) -> StreamClassifier:

@@ -71,6 +71,23 @@ TWO = [recording("a.mp4", 30, 1), recording("b.mp4", 18, 2)]
 QUICK = TrainOptions(epochs=3, rows=2, chunk_clips=4, learning_rate=1e-3, seed=5)
 
 
+def flashes(seed: int, clips: int = 36, *, every: int = 9) -> Recording:
+    """One clip in `every` flashes dark or bright; the label is the last flash."""
+    random = np.random.default_rng(seed)
+    frames = random.integers(90, 110, (clips, 4, 16, 16, 3), dtype=np.uint8)
+    labels = np.repeat(random.integers(2, size=clips // every), every)
+    frames[::every] = np.where(labels[::every, None, None, None, None] == 1, 240, 10)
+    ends = 2.0 * np.arange(1, clips + 1)
+    return Recording(
+        name=f"flashes{seed}.mp4",
+        frames=frames.reshape(-1, 16, 16, 3),
+        clips=np.arange(clips * 4).reshape(clips, 4),
+        start_seconds=ends - 2,
+        end_seconds=ends,
+        labels=labels,
+    )
+
+
 def chunk(
     model: StreamClassifier,
     recordings: list[Recording],

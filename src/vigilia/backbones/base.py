@@ -7,7 +7,9 @@ from typing import Protocol
 
 from torch import Tensor
 
-__all__ = ["Backbone", "Reader"]
+from vigilia.errors import OptionError
+
+__all__ = ["Backbone", "Reader", "check_call"]
 
 Reader = Callable[[Tensor], Tensor]
 
@@ -41,3 +43,16 @@ class Backbone(Protocol):
     def pool(self, features: tuple[Tensor, ...]) -> Tensor:
         """features: what the call returned -> (B, D), the clip in one vector."""
         ...
+
+
+def check_call(clip: Tensor, readers: Mapping[int, Reader], *, stages: int) -> None:
+    """Refuses what no backbone with that many stages can be called with.
+
+    Raises:
+        OptionError: the clip has another layout, or a reader's stage does not exist.
+    """
+    if clip.ndim != 5 or clip.shape[1] != 3 or 0 in clip.shape:
+        hint = "; frames first?" if clip.ndim == 5 and clip.shape[2] == 3 else ""
+        raise OptionError(f"clip must be (B, C=3, T, H, W), got {tuple(clip.shape)}{hint}")
+    if unknown := sorted(set(readers) - set(range(1, stages + 1))):
+        raise OptionError(f"readers name stages {unknown}, this backbone has 1 to {stages}")

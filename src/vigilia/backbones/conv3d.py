@@ -16,7 +16,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
-from vigilia.backbones.base import Reader
+from vigilia.backbones.base import Reader, check_call
 from vigilia.errors import OptionError
 from vigilia.layers.drop import DropPath
 
@@ -100,14 +100,8 @@ class Conv3D(nn.Module):
         Raises:
             OptionError: the clip has another layout, or a reader's stage does not exist.
         """
-        if clip.ndim != 5 or clip.shape[1] != 3 or 0 in clip.shape:
-            hint = "; frames first?" if clip.ndim == 5 and clip.shape[2] == 3 else ""
-            raise OptionError(f"clip must be (B, C=3, T, H, W), got {tuple(clip.shape)}{hint}")
         readers = readers or {}
-        if unknown := sorted(set(readers) - set(range(1, len(self.stages) + 1))):
-            raise OptionError(
-                f"readers name stages {unknown}, this backbone has 1 to {len(self.stages)}"
-            )
+        check_call(clip, readers, stages=len(self.stages))
         x = clip.permute(0, 2, 3, 4, 1)
         features = []
         for number, stage in enumerate(self.stages, start=1):
@@ -121,7 +115,7 @@ class Conv3D(nn.Module):
 
 
 def conv3d_nano(*, drop_path: float = 0.0, checkpoint_activations: bool = False) -> Conv3D:
-    """0.4 M parameters: the first two stages see single frames, the last two three of them."""
+    """0.3 M parameters: the first two stages see single frames, the last two three of them."""
     return Conv3D(
         dims=(16, 32, 64, 96),
         kernels=((1, 5, 5), (1, 3, 3), (3, 3, 3), (3, 3, 3)),

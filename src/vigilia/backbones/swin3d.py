@@ -17,7 +17,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
-from vigilia.backbones.base import Reader
+from vigilia.backbones.base import Reader, check_call
 from vigilia.errors import CheckpointError, OptionError
 from vigilia.layers.drop import DropPath
 from vigilia.layers.windows import (
@@ -281,14 +281,8 @@ class Swin3D(nn.Module):
         Raises:
             OptionError: the clip has another layout, or a reader's stage does not exist.
         """
-        if clip.ndim != 5 or clip.shape[1] != 3 or 0 in clip.shape:
-            hint = "; frames first?" if clip.ndim == 5 and clip.shape[2] == 3 else ""
-            raise OptionError(f"clip must be (B, C=3, T, H, W), got {tuple(clip.shape)}{hint}")
         readers = readers or {}
-        if unknown := sorted(set(readers) - set(range(1, len(self.stages) + 1))):
-            raise OptionError(
-                f"readers name stages {unknown}, this backbone has 1 to {len(self.stages)}"
-            )
+        check_call(clip, readers, stages=len(self.stages))
         x = self.patch_embed(clip)
         features = []
         for number, stage in enumerate(self.stages, start=1):

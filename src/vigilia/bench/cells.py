@@ -29,7 +29,7 @@ from vigilia.state import State, detach, map_tensors
 from vigilia.stream import StreamClassifier
 from vigilia.training import TrainOptions
 from vigilia.training.features import standardise_entrance
-from vigilia.training.optimiser import learning_rate_at, make_optimiser
+from vigilia.training.optimiser import learning_rate_at, make_optimiser, set_learning_rate
 
 __all__ = ["CURRICULUM", "EXAM", "Exam", "Lesson", "answers", "exam", "learn"]
 
@@ -126,8 +126,7 @@ def learn(
     update = 0
     for lesson in curriculum:
         for _ in range(lesson.updates):
-            for group in optimiser.param_groups:
-                group["lr"] = learning_rate_at(update, total, OPTIONS) * group.get("rate", 1.0)
+            set_learning_rate(optimiser, learning_rate_at(update, total, OPTIONS))
             drawn = [task.draw(lesson.clips, random, gap=lesson.gap) for _ in range(OPTIONS.rows)]
             seen = _with_noise(compose(bank, drawn, random), deviations)
             loss = _stretch_loss(model, seen, detached=contender.detached)

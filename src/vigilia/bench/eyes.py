@@ -25,7 +25,7 @@ from vigilia.bench.tasks import TASKS
 from vigilia.checkpoint import load_model, save_model
 from vigilia.stream import StreamClassifier, create_model
 from vigilia.training import TrainOptions
-from vigilia.training.optimiser import learning_rate_at, make_optimiser
+from vigilia.training.optimiser import learning_rate_at, make_optimiser, set_learning_rate
 
 __all__ = ["SIZE", "make_model", "trained_eyes"]
 
@@ -95,8 +95,7 @@ def trained_eyes(
     optimiser = make_optimiser(both, OPTIONS)
     model.train()
     for update in range(updates):
-        for group in optimiser.param_groups:
-            group["lr"] = learning_rate_at(update, updates, OPTIONS) * group.get("rate", 1.0)
+        set_learning_rate(optimiser, learning_rate_at(update, updates, OPTIONS))
         clip, symbols, levels = _batch(model, seed, update)
         pooled = model.backbone.pool(model.backbone(clip))  # type: ignore[operator]
         named = F.cross_entropy(model.head(pooled), symbols)

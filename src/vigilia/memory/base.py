@@ -12,9 +12,10 @@ import torch
 from torch import Tensor
 
 from vigilia.backbones import Reader
+from vigilia.errors import OptionError
 from vigilia.state import State
 
-__all__ = ["Features", "Memory", "Readers"]
+__all__ = ["Features", "Memory", "Readers", "chosen_dims"]
 
 Features = tuple[Tensor, ...]
 """Tokens of each stage, (B, T, H, W, D) channels last; stage s lies at index s - 1."""
@@ -58,3 +59,27 @@ class Memory(Protocol):
             The embedding (B, embedding_dim) and the memory after this clip.
         """
         ...
+
+
+def chosen_dims(
+    stage_dims: tuple[int, ...], stages: tuple[int, ...], *, head_dim: int
+) -> tuple[int, ...]:
+    """D of the chosen stages.
+
+    Args:
+        stage_dims: D of every stage of the backbone.
+        stages: those that are remembered, counted from 1.
+        head_dim: features per attention head.
+
+    Raises:
+        OptionError: no such stage, or its features do not divide into heads.
+    """
+    if not stages or any(not 1 <= stage <= len(stage_dims) for stage in stages):
+        raise OptionError(f"stages must lie in 1..{len(stage_dims)}, got {stages}")
+    for stage in stages:
+        if head_dim < 1 or stage_dims[stage - 1] % head_dim:
+            raise OptionError(
+                f"head_dim must divide the features of stage {stage}, "
+                f"got {head_dim} and {stage_dims[stage - 1]}"
+            )
+    return tuple(stage_dims[stage - 1] for stage in stages)

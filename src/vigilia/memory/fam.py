@@ -20,7 +20,7 @@ import torch
 from torch import Tensor, nn
 
 from vigilia.errors import OptionError
-from vigilia.memory.base import Features, Readers
+from vigilia.memory.base import Features, Readers, chosen_dims
 from vigilia.memory.feedback import FeedbackTier
 from vigilia.memory.reading import EmbeddingReader, FeedbackReadout, MemoryReader, slot_bias
 from vigilia.memory.slots import merge_neighbours, push
@@ -172,8 +172,7 @@ class FeedbackAttentionMemory(nn.Module):
         head_dim: int = 32,
     ) -> None:
         super().__init__()
-        if not stages or any(not 1 <= stage <= len(stage_dims) for stage in stages):
-            raise OptionError(f"stages must lie in 1..{len(stage_dims)}, got {stages}")
+        self._dims = chosen_dims(stage_dims, stages, head_dim=head_dim)
         if slots < 0 or feedback_tokens < 0 or slots + feedback_tokens == 0:
             raise OptionError(
                 f"slots and feedback_tokens cannot both be 0, got {slots} and {feedback_tokens}; "
@@ -186,12 +185,6 @@ class FeedbackAttentionMemory(nn.Module):
             )
         if consolidate and slots == 1:
             raise OptionError("consolidate needs at least 2 slots to merge, got 1")
-        for stage in stages:
-            if stage_dims[stage - 1] % head_dim:
-                raise OptionError(
-                    f"head_dim must divide the features of stage {stage}, "
-                    f"got {head_dim} and {stage_dims[stage - 1]}"
-                )
         self.embedding_dim = embedding_dim
         self.stage_numbers = tuple(stages)
         self.slots = slots
@@ -199,7 +192,6 @@ class FeedbackAttentionMemory(nn.Module):
         self.feedback_tokens = feedback_tokens
         self.write_every = write_every
         self.consolidate = consolidate
-        self._dims = tuple(stage_dims[stage - 1] for stage in stages)
         self.stages = nn.ModuleList(
             StageMemory(
                 stage_dims[stage - 1],

@@ -43,7 +43,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from vigilia.errors import OptionError
-from vigilia.memory.base import Features, Readers
+from vigilia.memory.base import Features, Readers, chosen_dims
 from vigilia.memory.reading import MemoryReader, slot_bias
 from vigilia.memory.slots import push
 from vigilia.state import State
@@ -175,8 +175,7 @@ class MemvitMemory(nn.Module):
         head_dim: int = 32,
     ) -> None:
         super().__init__()
-        if not stages or any(not 1 <= stage <= len(stage_dims) for stage in stages):
-            raise OptionError(f"stages must lie in 1..{len(stage_dims)}, got {stages}")
+        self._dims = chosen_dims(stage_dims, stages, head_dim=head_dim)
         if clips < 1 or write_every < 1:
             raise OptionError(
                 f"clips and write_every must be at least 1, got {clips} and {write_every}"
@@ -187,18 +186,11 @@ class MemvitMemory(nn.Module):
                     f"{option} must be three numbers of at least 1, for time, height and width, "
                     f"got {size}"
                 )
-        for stage in stages:
-            if head_dim < 1 or stage_dims[stage - 1] % head_dim:
-                raise OptionError(
-                    f"head_dim must divide the features of stage {stage}, "
-                    f"got {head_dim} and {stage_dims[stage - 1]}"
-                )
         self.embedding_dim = embedding_dim
         self.stage_numbers = tuple(stages)
         self.slots = clips
         self.write_every = write_every
         self.grid = grid
-        self._dims = tuple(stage_dims[stage - 1] for stage in stages)
         self.stages = nn.ModuleList(
             MemvitStage(dim, heads=dim // head_dim, grid=grid, compression=compression)
             for dim in self._dims

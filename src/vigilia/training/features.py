@@ -25,7 +25,7 @@ from vigilia.errors import InputError, OptionError
 from vigilia.memory.gru import GruMemory
 from vigilia.stream import StreamClassifier, StreamState
 from vigilia.training.augment import Look, apply_look
-from vigilia.training.optimiser import learning_rate_at, make_optimiser
+from vigilia.training.optimiser import learning_rate_at, make_optimiser, set_learning_rate
 from vigilia.training.options import TrainOptions
 from vigilia.training.recordings import Recording
 from vigilia.training.rows import Batch
@@ -285,9 +285,7 @@ def train_on_features(
     shares /= shares.sum()
     torch.manual_seed(options.seed)
     for update in range(updates):
-        for group in optimiser.param_groups:
-            rate = learning_rate_at(update, updates, options)
-            group["lr"] = rate * group.get("rate", 1.0)
+        set_learning_rate(optimiser, learning_rate_at(update, updates, options))
         length = chunk_clips_at(update, updates, options)
         rows = random.choice(len(shares), options.rows, p=shares)
         starts = [int(random.integers(len(recordings[row]) - length + 1)) for row in rows]

@@ -23,7 +23,7 @@ from vigilia.training.card import write_card
 from vigilia.training.chunk import plan_chunk, train_chunk
 from vigilia.training.evaluate import Figures, evaluate_clips
 from vigilia.training.freezing import freeze, set_modes
-from vigilia.training.optimiser import learning_rate_at, make_optimiser
+from vigilia.training.optimiser import learning_rate_at, make_optimiser, set_learning_rate
 from vigilia.training.options import TrainOptions
 from vigilia.training.recordings import Recording
 from vigilia.training.rows import Batch, first_cursor, make_places
@@ -134,8 +134,7 @@ def train_model(
         update = progress.update
         moment = schedule.at(update)
         rate = learning_rate_at(update, schedule.total, options)
-        for group in optimiser.param_groups:
-            group["lr"] = rate * group.get("rate", 1.0)
+        set_learning_rate(optimiser, rate)
         set_modes(model, options)
         batches, cursor = plan_chunk(places, progress.cursor, update, moment)
         part, state = train_chunk(seen, places, state, batches, update, weights, worker)

@@ -10,7 +10,7 @@ from torch import nn
 
 from vigilia.training.options import TrainOptions
 
-__all__ = ["GATE_RATE", "learning_rate_at", "make_optimiser"]
+__all__ = ["GATE_RATE", "learning_rate_at", "make_optimiser", "set_learning_rate"]
 
 
 GATE_RATE = 10.0
@@ -55,3 +55,9 @@ def learning_rate_at(update: int, total: int, options: TrainOptions) -> float:
         return options.learning_rate * (update + 1) / rising
     share = (update - rising) / max(1, total - rising)
     return options.learning_rate * 0.5 * (1 + math.cos(math.pi * share))
+
+
+def set_learning_rate(optimiser: torch.optim.Optimizer, rate: float) -> None:
+    """Every group learns at `rate`, times its own factor."""
+    for group in optimiser.param_groups:
+        group["lr"] = rate * group.get("rate", 1.0)

@@ -117,13 +117,7 @@ def _write_frames(several: Sequence[Annotations], options: Options) -> str:
     if fps is None:
         raise LabelError(f"{annotations.path} does not say its frame rate; give the fps")
     codes = _codes(annotations, fps, UNOBSERVED)
-    for code in set(codes):
-        if not is_list([code]):
-            raise LabelError(
-                f"{annotations.path}: the label '{code}' has spaces or separators, which a list of "
-                "frames cannot hold; rename it"
-            )
-    return "\n".join(codes) + "\n"
+    return _joined(codes, annotations, "list of frames")
 
 
 def _write_hypnogram(several: Sequence[Annotations], options: Options) -> str:
@@ -134,11 +128,15 @@ def _write_hypnogram(several: Sequence[Annotations], options: Options) -> str:
         re.fullmatch(r"-?\d+", label) for label in annotations.labels
     )
     codes = _codes(annotations, 1 / options.epoch_seconds, "-1" if numeric else "?")
+    return _joined(codes, annotations, "hypnogram")
+
+
+def _joined(codes: list[str], annotations: Annotations, kind: str) -> str:
     for code in set(codes):
         if not is_list([code]):
             raise LabelError(
-                f"{annotations.path}: the label '{code}' has spaces or separators, which a "
-                "hypnogram cannot hold; rename it"
+                f"{annotations.path}: the label '{code}' has spaces or separators, which a {kind} "
+                "cannot hold; rename it"
             )
     return "\n".join(codes) + "\n"
 
