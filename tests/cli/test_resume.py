@@ -184,9 +184,14 @@ def test_a_command_interrupted_and_killed_goes_on_where_it_was(
     video = make_video(tmp_path / "night.mkv", 200)
     command = ["run", str(video), "--model", str(model_files["fam"]), "--fps", "8"]
     command += ["--stride-frames", "1", "--out", str(tmp_path / "out")]
+    # A pause after every step, so that the run cannot end before the signal comes.
     entry = (
-        "import functools, vigilia.running as r; "
-        "r.run = functools.partial(r.run, save_every_seconds=0); "
+        "import time, vigilia.running as r\n"
+        "run = r.run\n"
+        "def slow(*args, on_update, **options):\n"
+        "    def pause(update): time.sleep(0.05); on_update(update)\n"
+        "    return run(*args, on_update=pause, save_every_seconds=0, **options)\n"
+        "r.run = slow\n"
         "from vigilia.cli import script; script()"
     )
     snapshot = tmp_path / "out" / "unfinished" / "snapshot.safetensors"
