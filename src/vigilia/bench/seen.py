@@ -8,7 +8,7 @@ Letters: N streams, S clips of a stream, B rows, T H W token grid, D features, E
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import cast
 
@@ -24,7 +24,7 @@ from vigilia.bench.streams import CLIP_SECONDS, Stream
 from vigilia.memory import Memory
 from vigilia.stream import StreamClassifier, StreamState
 
-__all__ = ["SeenStreams", "see_streams", "step_seen"]
+__all__ = ["SeenStreams", "see_frames", "see_streams", "step_seen"]
 
 BATCH = 64
 
@@ -34,10 +34,10 @@ class SeenStreams:
     """N streams of equal length.
 
     Attributes:
-        streams: what they show and what is to be answered.
+        streams: what they show and what is to be answered; empty where they were not rendered.
         tokens: (N, S, T, H, W, D) float16, the last stage just before memory is read.
         pooled: (N, S, E) float32, pooled features of the stages before it.
-        labels: (N, S) int64, -1 not scored.
+        labels: (N, S) int64, -1 not scored; (N, S, Q) where Q questions are asked at once.
     """
 
     streams: tuple[Stream, ...]
@@ -46,7 +46,7 @@ class SeenStreams:
     labels: Tensor
 
     def __len__(self) -> int:
-        return len(self.streams)
+        return len(self.labels)
 
     def rows(self, chosen: Tensor) -> SeenStreams:
         """Some of the streams. chosen: (B,) int64."""
@@ -58,7 +58,6 @@ class SeenStreams:
         )
 
 
-@torch.inference_mode()
 def see_streams(
     model: StreamClassifier, streams: Sequence[Stream], seeds: Sequence[int]
 ) -> SeenStreams:
@@ -69,6 +68,44 @@ def see_streams(
         streams: of one length.
         seeds: what each is rendered from.
     """
+    tokens, pooled = zip(
+        *(
+            see_frames(
+                model,
+                (
+                    render_clips(
+                        stream,
+                        size=SIZE,
+                        seed=seed,
+                        start=start,
+                        stop=min(start + BATCH, len(stream)),
+                    )
+                    for start in range(0, len(stream), BATCH)
+                ),
+            )
+            for stream, seed in zip(streams, seeds, strict=True)
+        ),
+        strict=True,
+    )
+    return SeenStreams(
+        streams=tuple(streams),
+        tokens=torch.stack(tokens),
+        pooled=torch.stack(pooled),
+        labels=torch.from_numpy(np.stack([stream.labels for stream in streams])),
+    )
+
+
+@torch.inference_mode()
+def see_frames(model: StreamClassifier, batches: Iterable[np.ndarray]) -> tuple[Tensor, Tensor]:
+    """Looks at clips, batch by batch.
+
+    Args:
+        model: its backbone is used, in evaluation mode.
+        batches: clips (B, T, H, W, 3) uint8 each; S clips altogether.
+
+    Returns:
+        Tokens (S, T, H, W, D) float16 and pooled features (S, E), as in `SeenStreams`.
+    """
     backbone = cast(Conv3D, model.backbone.eval())
     last = len(backbone.stages)
     captured: list[Tensor] = []
@@ -77,23 +114,12 @@ def see_streams(
         captured.append(x.half())
         return torch.zeros_like(x)
 
-    tokens, pooled = [], []
-    for stream, seed in zip(streams, seeds, strict=True):
-        for start in range(0, len(stream), BATCH):
-            stop = min(start + BATCH, len(stream))
-            frames = render_clips(stream, size=SIZE, seed=seed, start=start, stop=stop)
-            clip = model.preprocessing.to_clip(torch.from_numpy(frames))
-            features = backbone(clip, {last: capture})
-            pooled.append(torch.cat([x.amax(dim=(1, 2, 3)) for x in features[:-1]], dim=1))
-        tokens.append(torch.cat(captured))
-        captured.clear()
-    shape = (len(streams), len(streams[0]))
-    return SeenStreams(
-        streams=tuple(streams),
-        tokens=torch.stack(tokens).clone(),
-        pooled=torch.cat(pooled).unflatten(0, shape).clone(),
-        labels=torch.from_numpy(np.stack([stream.labels for stream in streams])),
-    )
+    pooled = []
+    for frames in batches:
+        clip = model.preprocessing.to_clip(torch.from_numpy(frames))
+        features = backbone(clip, {last: capture})
+        pooled.append(torch.cat([x.amax(dim=(1, 2, 3)) for x in features[:-1]], dim=1))
+    return torch.cat(captured), torch.cat(pooled)
 
 
 def step_seen(
