@@ -177,7 +177,6 @@ def learn_from(
         deviations = tokens.std(dim=(0, 1, 2, 3)), before.std(dim=0)
     optimiser = make_optimiser(model, OPTIONS)
     total = sum(lesson.updates for lesson in curriculum)
-    random = np.random.default_rng([seed, 24, int(task.name[1:])])
     model.train()
     update = 0
     for number, lesson in enumerate(curriculum):
@@ -186,12 +185,11 @@ def learn_from(
             place = (number + turn / lesson.updates) / len(curriculum)
             rate = learning_rate_at(round(place * SCHEDULE), SCHEDULE, OPTIONS)
             set_learning_rate(optimiser, rate)
-            drawn = [task.draw(lesson.clips, random, gap=lesson.gap) for _ in range(OPTIONS.rows)]
-            seen = _with_noise(compose(bank, drawn, random), deviations)
+            seen = _with_noise(streams(lesson), deviations)
             loss, share = _stretch_loss(model, seen, detached=contender.detached)
             if not torch.isfinite(loss):
                 raise VigiliaError(
-                    f"the loss of {contender.name} in {task.name}, seed {seed}, is {float(loss)} "
+                    f"the loss of {contender.name} in {name}, seed {seed}, is {float(loss)} "
                     f"at update {update}"
                 )
             loss.backward()
