@@ -68,7 +68,7 @@ SOME = Annotations((Event(0, 2, "a"), Event(2, 5, "b"), Event(6, 9, "a")), recor
             '{"behaviors_conf": {}, "observations": {"o": {"events": [[1, "", "eat", "", ""]]}}}',
             "row 1 of 'o': 'eat' is not in the ethogram",
         ),
-        ('{"behaviors_conf": {}, "observations": {"o": {}}}', "damaged BORIS project"),
+        ('{"behaviors_conf": {}, "observations": {"o": {}}}', "observation 'o' is damaged"),
         # others
         ('{"database": {"v": {"annotations": [{"segment": [1]}]}}}', "row 1 of 'v': .* no segment"),
         ('{"what": 1}', "JSON, but of no format"),

@@ -7,7 +7,13 @@ from vigilia.timeline.choosing import presence, states
 from vigilia.timeline.formats import FORMATS, read_annotations, write_annotations
 from vigilia.timeline.labels import Interval, Labels, check_labels, label_of, labels_for
 from vigilia.timeline.problems import Problem, problems
-from vigilia.timeline.reading import labels_of_video, read_label_table, read_labels
+from vigilia.timeline.reading import (
+    LabelOptions,
+    labels_of_video,
+    read_label_table,
+    read_labels,
+    read_labels_of,
+)
 from vigilia.timeline.seconds import per_second
 from vigilia.timeline.segmenter import SegmenterOptions, SegmenterState, segment
 from vigilia.timeline.timeline import Scores, Segment, Summary, Timeline
@@ -17,6 +23,7 @@ __all__ = [
     "Annotations",
     "Event",
     "Interval",
+    "LabelOptions",
     "Labels",
     "Problem",
     "Scores",
@@ -36,6 +43,7 @@ __all__ = [
     "read_annotations",
     "read_label_table",
     "read_labels",
+    "read_labels_of",
     "segment",
     "states",
     "write_annotations",

@@ -76,6 +76,8 @@ class Annotations:
         observed: ascending stretches in which somebody looked: time there without an event is time
             without a behaviour. None where the file does not tell; unlabelled is not background.
         started: when the recording began by the clock on the wall.
+        unreadable: why the events are not here, in one line, where the file holds this recording in
+            a way that cannot be understood; its other recordings are not to blame.
         path: the file, for messages.
     """
 
@@ -88,6 +90,7 @@ class Annotations:
     fps: float | None = None
     observed: tuple[Span, ...] | None = None
     started: datetime | None = None
+    unreadable: str = ""
     path: Path = field(default=Path("the annotations"), compare=False)
 
     def __post_init__(self) -> None:
@@ -131,11 +134,13 @@ class Annotations:
 
 
 def refuse_broken(annotations: Annotations) -> None:
-    """Makes sure that every event ends, and not before it starts.
+    """Makes sure that there are events, and that each ends, and not before it starts.
 
     Raises:
-        LabelError: one does not; the message names its row.
+        LabelError: one does not, or the recording is unreadable; the message names the row.
     """
+    if annotations.unreadable:
+        raise LabelError(annotations.unreadable)
     for event in annotations.events:
         where = f"{annotations.path}, row {event.row}"
         if annotations.recording and annotations.recording not in str(annotations.path):

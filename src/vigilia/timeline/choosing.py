@@ -39,8 +39,10 @@ def selected(
         scorer: all if not given.
 
     Raises:
-        LabelError: there is no such subject or scorer.
+        LabelError: there is no such subject or scorer, or the recording is unreadable.
     """
+    if annotations.unreadable:
+        raise LabelError(annotations.unreadable)
     events = annotations.events
     if subject is not None:
         subject = "" if subject == NO_SUBJECT else subject
@@ -121,7 +123,7 @@ def states(
             names = ", ".join(name or f"nobody ('{NO_SUBJECT}')" for name in found[:6])
             raise LabelError(
                 f"{annotations.path} holds {len(found)} {kind}s in {annotations.title} ({names}); "
-                f"choose one: vigilia labels convert IN OUT.csv --{kind} NAME"
+                f"choose one with --{kind} NAME"
             )
     refuse_broken(chosen)
     bouts = [event for event in chosen.events if event.label and not event.is_point]

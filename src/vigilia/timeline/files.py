@@ -71,7 +71,7 @@ def read_csv(path: str | Path) -> Timeline:
     missing = [name for name in CSV_HEADER[:3] if len(columns[name]) != 1]
     if missing:
         raise LabelError(
-            f"{path} is no timeline: found the columns {', '.join(table.header)}, "
+            f"{path} is no timeline: found the columns {table.names}, "
             f"expected {', '.join(CSV_HEADER)}; hand annotations are read with read_labels"
         )
     start_column, end_column, label_column = (columns[name][0] for name in CSV_HEADER[:3])

@@ -25,7 +25,9 @@ __all__ = [
     "read_bytes",
     "read_table",
     "read_text",
+    "seconds_of",
     "split_lines",
+    "split_separator",
     "table_of",
 ]
 
@@ -40,10 +42,12 @@ class Row:
     Attributes:
         number: the line of the file it ends on; the header is usually line 1.
         cells: as many as the header has.
+        written: how many of them the file has; the others are empty.
     """
 
     number: int
     cells: tuple[str, ...]
+    written: int = 0
 
 
 @dataclass(frozen=True)
@@ -61,6 +65,12 @@ class Table:
     header: tuple[str, ...]
     rows: tuple[Row, ...]
     preamble: tuple[tuple[str, ...], ...] = ()
+
+    @property
+    def names(self) -> str:
+        """The header for messages: its first columns."""
+        shown = [name if len(name) <= 40 else f"{name[:40]} ..." for name in self.header[:12]]
+        return ", ".join(shown) + (" ..." if len(self.header) > 12 else "")
 
     def find(self, *names: str) -> list[int]:
         """Columns whose name is one of `names`, ignoring case, spaces and brackets."""
@@ -102,21 +112,39 @@ def read_bytes(path: str | Path) -> bytes:
 
 
 def read_text(path: str | Path) -> str:
-    """Reads UTF-8 (with or without mark), UTF-16 with mark, else Windows-1252 with a warning.
+    """Reads UTF-8, UTF-16 (both with or without mark), else Windows-1252 with a warning.
 
     Raises:
         LabelError: the file cannot be opened, is not text, or is none of these.
     """
     data = read_bytes(path)
+    if wide := _wide_encoding(data):
+        try:
+            return data.decode(wide).removeprefix("\ufeff")
+        except UnicodeDecodeError as error:
+            line = data[: error.start].decode(wide, "ignore").count("\n") + 1
+            raise LabelError(
+                f"{path}, row {line}: not valid UTF-16, which the file begins as; half-written?"
+            ) from error
     try:
-        if data[:2] in (b"\xff\xfe", b"\xfe\xff"):
-            return data.decode("utf-16")
         text = data.decode("utf-8-sig")
     except UnicodeDecodeError:
         text = _old_text(data, path)
     if "\0" in text:
         raise LabelError(f"{path} is not a text file; export the annotations as CSV, in UTF-8")
     return text
+
+
+def _wide_encoding(data: bytes) -> str | None:
+    """Which UTF-16 this is: by its mark, else because every other byte is zero, as of letters."""
+    for mark, name in ((b"\xff\xfe", "utf-16-le"), (b"\xfe\xff", "utf-16-be")):
+        if data.startswith(mark):
+            return name
+    first, second = data[0:2000:2], data[1:2000:2]
+    for zeros, letters, name in ((second, first, "utf-16-le"), (first, second, "utf-16-be")):
+        if zeros and zeros.count(0) > 0.9 * len(zeros) and 0 not in letters:
+            return name
+    return None
 
 
 def _old_text(data: bytes, path: str | Path) -> str:
@@ -155,16 +183,37 @@ def read_table(path: str | Path) -> Table:
     """
     if read_bytes(path)[:4] == XLSX_START:
         return table_of(path, enumerate(_sheet(Path(path)), start=1))
-    text = read_text(path)
-    lines = text.lstrip("\r\n").splitlines()
-    if not lines or not lines[0].strip():
+    text, separator = split_separator(read_text(path))
+    if not text.strip():
         raise LabelError(f"{path} is empty; a header and at least one row are needed")
-    separator = max(",;\t", key=lines[0].count)
+    _refuse_open_quote(path, text, separator)
     reader = csv.reader(io.StringIO(text, newline=""), delimiter=separator)
     try:
         return table_of(path, ((reader.line_num, cells) for cells in reader))
     except csv.Error as error:
         raise LabelError(f"{path}, row {reader.line_num}: {error}") from error
+
+
+def split_separator(text: str) -> tuple[str, str]:
+    """The table without the line `sep=;` that Excel writes, and what separates its cells."""
+    if told := re.match(r"sep=([,;\t])[ ;,]*\r?\n", text, re.IGNORECASE):
+        return "\n" + text[told.end() :], told[1]  # the other lines keep their numbers
+    lines = text.lstrip("\r\n").splitlines()
+    return text, max(",;\t", key=(lines[0] if lines else "").count)
+
+
+def _refuse_open_quote(path: str | Path, text: str, separator: str) -> None:
+    """A quote that is never closed would swallow all rows behind it into one cell."""
+    reader = csv.reader(io.StringIO(text, newline=""), delimiter=separator, strict=True)
+    row = 0
+    try:
+        for _ in reader:
+            row = reader.line_num
+    except csv.Error as error:
+        if "unexpected end" in str(error):
+            raise LabelError(
+                f"{path}, row {row + 1}: a quote is opened and never closed; half-written?"
+            ) from error
 
 
 def table_of(path: str | Path, numbered: Iterable[tuple[int, list[str]]]) -> Table:
@@ -199,7 +248,8 @@ def table_of(path: str | Path, numbered: Iterable[tuple[int, list[str]]]) -> Tab
                 f"{path}, row {number}: {len(stripped)} cells under "
                 f"{len(header)} columns; quote cells that hold the separator"
             )
-        rows.append(Row(number, stripped[: len(header)] + ("",) * (len(header) - len(stripped))))
+        filled = stripped[: len(header)] + ("",) * (len(header) - len(stripped))
+        rows.append(Row(number, filled, len(stripped)))
     if not header:
         raise LabelError(f"{path} has no header; its first rows should name time and behavior")
     return Table(Path(path), header, tuple(rows), tuple(preamble))
@@ -221,7 +271,11 @@ def _sheet(path: Path) -> list[list[str]]:
         raise LabelError(
             f"{path} is no .xlsx that can be read, or half-written; save it as CSV"
         ) from error
-    return [["" if cell is None else str(cell) for cell in row] for row in rows]
+    width = max(map(len, rows), default=0)
+    return [
+        ["" if cell is None else str(cell) for cell in row] + [""] * (width - len(row))
+        for row in rows
+    ]
 
 
 def parse_number(text: str, path: Path, row: int, column: str) -> float:
@@ -230,12 +284,16 @@ def parse_number(text: str, path: Path, row: int, column: str) -> float:
     Raises:
         LabelError: it is none.
     """
+    return _number_of(text, f"{path}, row {row}", column)
+
+
+def _number_of(text: str, where: str, column: str) -> float:
     try:
         value = float(text.replace(",", ".") if text.count(",") == 1 else text)
     except ValueError:
         value = math.nan
     if not math.isfinite(value) or "_" in text:
-        raise LabelError(f"{path}, row {row}: {column} is '{text}', which is not a number")
+        raise LabelError(f"{where}: {column} is '{text}', which is not a number")
     return value
 
 
@@ -254,28 +312,34 @@ def parse_seconds(
     Raises:
         LabelError: it is none of these.
     """
+    return seconds_of(text, f"{path}, row {row}", column, fps=fps)
+
+
+def seconds_of(text: str, where: str, column: str, *, fps: float | None = None) -> float:
+    """`parse_seconds` for files whose rows are not lines: `where` names the file and the row."""
     code = re.fullmatch(r"(\d{1,6}):(\d{1,2}):(\d{1,2})[:;](\d{1,3})", text)
     if code is not None:
         if fps is None:
             raise LabelError(
-                f"{path}, row {row}: {column} is '{text}', a time code that ends in frames; "
-                "give the fps"
+                f"{where}: {column} is '{text}', a time code that ends in frames; "
+                "give the fps (--label-fps)"
             )
         hours, minutes, seconds, frames = map(int, code.groups())
         if minutes > 59 or seconds > 59 or frames >= math.ceil(fps):
-            raise LabelError(f"{path}, row {row}: {column} is '{text}', which no clock shows")
+            raise LabelError(f"{where}: {column} is '{text}', which no clock shows")
         return hours * 3600 + minutes * 60 + seconds + frames / fps
-    clock = re.fullmatch(r"(?:(\d{1,6}):)?(\d{1,4}):(\d{1,2}(?:[.,]\d*)?)", text)
+    clock = re.fullmatch(r"(-?)(?:(\d{1,6}):)?(\d{1,4}):(\d{1,2}(?:[.,]\d*)?)", text)
     if clock is None:
         if re.match(r"\d{4}-\d{2}-\d{2}|\d{1,2}[./]\d{1,2}[./]\d{2,4}", text):
             raise LabelError(
-                f"{path}, row {row}: {column} is '{text}', a date; times must count from the "
+                f"{where}: {column} is '{text}', a date; times must count from the "
                 "start of the recording"
             )
-        return parse_number(text, path, row, column)
-    hour, minute, second = clock.groups(default="0")
+        return _number_of(text, where, column)
+    sign, hour, minute, second = clock.groups(default="0")
     value = float(second.replace(",", "."))
-    if value >= 60 or (clock[1] is not None and int(minute) > 59):
-        raise LabelError(f"{path}, row {row}: {column} is '{text}', which no clock shows")
+    if value >= 60 or (clock[2] is not None and int(minute) > 59):
+        raise LabelError(f"{where}: {column} is '{text}', which no clock shows")
     # Rounded, so that a clock gives the very number that was written as one.
-    return round(int(hour) * 3600 + int(minute) * 60 + value, 6)
+    seconds_all = round(int(hour) * 3600 + int(minute) * 60 + value, 6)
+    return -seconds_all if sign == "-" else seconds_all

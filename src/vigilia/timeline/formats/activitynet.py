@@ -14,13 +14,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from vigilia.errors import LabelError
 from vigilia.timeline.annotations import Annotations, Event
-from vigilia.timeline.formats.format import Format, Options
-from vigilia.timeline.formats.jsons import parse_json
+from vigilia.timeline.formats.format import Format, Options, readable
+from vigilia.timeline.formats.jsons import json_seconds, parse_json
 from vigilia.timeline.tables import read_text
 
 __all__ = ["ACTIVITYNET", "is_activitynet", "read", "write"]
@@ -45,12 +46,15 @@ def read(path: Path, options: Options) -> tuple[Annotations, ...]:
     """Reads ground truth or predictions.
 
     Raises:
-        LabelError: it is no such file, or a segment is not understood.
+        LabelError: it is no such file.
     """
     recordings = _recordings(parse_json(read_text(path), path))
     if recordings is None:
         raise LabelError(f"{path} is no ActivityNet file: it has no database and no results")
-    return tuple(_recording(name, content, path) for name, content in recordings.items())
+    return tuple(
+        readable(partial(_recording, name, content, path), name, path)
+        for name, content in recordings.items()
+    )
 
 
 def _recording(name: str, content: Any, path: Path) -> Annotations:
@@ -58,29 +62,35 @@ def _recording(name: str, content: Any, path: Path) -> Annotations:
     segments = content
     if isinstance(content, dict):
         segments = content.get("annotations", content.get("actions", []))
-    events = []
-    for number, one in enumerate(segments, start=1):
-        try:
-            if isinstance(one, dict):
-                (start, end), label = one["segment"], one["label"]
-            else:
-                label, start, end = one
-            score = one.get("score") if isinstance(one, dict) else None
-            confidence = None if score is None else float(score)
-            found = Event(float(start), float(end), str(label), confidence=confidence, row=number)
-        except (KeyError, TypeError, ValueError) as error:
-            raise LabelError(
-                f"{path}, row {number} of '{name}': {str(one)[:60]} is no segment with a label"
-            ) from error
-        events.append(found)
+    where = f"{path}: '{name}'"
+    if not isinstance(segments, list):
+        raise LabelError(f"{where} has {str(segments)[:60]} where a list of segments should be")
     duration = about.get("duration", about.get("duration_second"))
+    fps = about.get("fps")
     return Annotations(
-        events=tuple(events),
+        events=tuple(
+            _event(one, number, f"{path}, row {number} of '{name}'")
+            for number, one in enumerate(segments, start=1)
+        ),
         recording=name,
-        duration_seconds=None if duration is None else float(duration),
-        fps=float(about["fps"]) if about.get("fps") else None,
+        duration_seconds=None if duration is None else json_seconds(duration, where),
+        fps=json_seconds(fps, where) if fps else None,
         path=path,
     )
+
+
+def _event(one: Any, number: int, where: str) -> Event:
+    try:
+        if isinstance(one, dict):
+            (start, end), label = one["segment"], one["label"]
+        else:
+            label, start, end = one
+        score = one.get("score") if isinstance(one, dict) else None
+        confidence = None if score is None else float(score)
+    except (KeyError, TypeError, ValueError) as error:
+        raise LabelError(f"{where}: {str(one)[:60]} is no segment with a label") from error
+    begin, finish = json_seconds(start, where), json_seconds(end, where)
+    return Event(begin, finish, str(label), confidence=confidence, row=number)
 
 
 def write(several: Sequence[Annotations], options: Options) -> str:

@@ -5,31 +5,22 @@ Columns are found by name, never by place, because every version of BORIS orders
 
 from __future__ import annotations
 
-import csv
-import io
 import math
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 
 from vigilia.errors import LabelError
 from vigilia.timeline.annotations import NO_SUBJECT, Annotations, Event
-from vigilia.timeline.formats.boris_project import Busy, base_name, refuse_twice
-from vigilia.timeline.formats.format import (
-    Feature,
-    Format,
-    Options,
-    confidence_of,
-    in_milliseconds,
-    with_confidence,
-)
+from vigilia.timeline.formats.boris_export_writing import MISSING, write_aggregated, write_tabular
+from vigilia.timeline.formats.boris_project import base_name
+from vigilia.timeline.formats.format import TOLD, Format, Options, confidence_of, readable
 from vigilia.timeline.tables import Row, Table, parse_seconds, plain_name, read_table
 
-__all__ = ["AGGREGATED", "TABULAR", "is_export", "read", "write_aggregated", "write_tabular"]
-
-MISSING = ("", "NA")
+__all__ = ["AGGREGATED", "TABULAR", "is_export", "read"]
 
 
 def is_export(names: Sequence[str]) -> bool:
@@ -44,12 +35,12 @@ def read(path: Path, options: Options) -> tuple[Annotations, ...]:
     """Reads both kinds of exports; a state that never stops ends at infinity.
 
     Raises:
-        LabelError: it is no such export, or a row is not understood.
+        LabelError: it is no such export.
     """
     table = read_table(path)
     if not is_export(table.header):
         raise LabelError(
-            f"{path} is no export of BORIS: found {', '.join(table.header)}, expected Behavior, "
+            f"{path} is no export of BORIS: found {table.names}, expected Behavior, "
             "Behavior type, and Time or Start (s) and Stop (s)"
         )
     if not table.rows:
@@ -60,15 +51,21 @@ def read(path: Path, options: Options) -> tuple[Annotations, ...]:
     for row in table.rows:
         name = table.cell(row, observation) or about.get("observation_id", "")
         of_observation.setdefault(name, []).append(row)
-    events = _aggregated if table.first("start_s") is not None else _tabular
     return tuple(
-        Annotations(
-            events=tuple(events(table, rows, options)),
-            recording=name,
-            **_about(table, rows, about),
-            path=path,
-        )
+        readable(partial(_observation, table, rows, name, about, options), name, path)
         for name, rows in of_observation.items()
+    )
+
+
+def _observation(
+    table: Table, rows: Sequence[Row], name: str, preamble: Mapping[str, str], options: Options
+) -> Annotations:
+    events = _aggregated if table.first("start_s") is not None else _tabular
+    return Annotations(
+        events=tuple(events(table, rows, options)),
+        recording=name,
+        **_about(table, rows, preamble),
+        path=table.path,
     )
 
 
@@ -234,113 +231,13 @@ def _tabular(table: Table, rows: Sequence[Row], options: Options) -> Iterator[Ev
         yield Event(begin, math.inf, label, subject, modifiers, row=row.number)
 
 
-def write_tabular(several: Sequence[Annotations], options: Options) -> str:
-    """One row a start, stop or point, with the columns of BORIS 9; SimBA reads it too."""
-    sets = _number_of_sets(several)
-    header = [
-        *("Observation id", "Observation date", "Description", "Observation type", "Source"),
-        *("Time offset (s)", "Media duration (s)", "FPS", "Subject", "Behavior"),
-        "Behavioral category",
-        *(f"Modifier #{number + 1}" for number in range(sets)),
-        *("Behavior type", "Time", "Media file name", "Image index", "Image file path", "Comment"),
-    ]
-    rows: list[list[str]] = []
-    for one in several:
-        before, media = _before(one)
-        of_one: list[tuple[int, int, list[str]]] = []
-        busy: Busy = {}
-        for start, end, event in in_milliseconds(one.events):
-            refuse_twice(busy, start, end, event, one.path)
-            who = [event.subject or NO_SUBJECT, event.label, ""]
-            who += [*event.modifiers, *[""] * (sets - len(event.modifiers))]
-            comment = with_confidence(event.comment, event.confidence)
-            ends = ["POINT"] if event.is_point else ["START", "STOP"]
-            for kind, moment in zip(ends, (start, end), strict=False):
-                said = comment if kind != "STOP" else ""
-                cells = [kind, _text(moment), media, "NA", "NA", said]
-                of_one.append((moment, kind != "STOP", [*before, *who, *cells]))
-        rows += [row for *_, row in sorted(of_one, key=lambda row: row[:2])]
-    return _csv(header, rows)
-
-
-def write_aggregated(several: Sequence[Annotations], options: Options) -> str:
-    """One row a bout or point, with the columns of BORIS 9."""
-    sets = _number_of_sets(several)
-    header = [
-        *("Observation id", "Observation date", "Description", "Observation type", "Source"),
-        *("Time offset (s)", "Media duration (s)", "FPS (frame/s)", "Subject", "Behavior"),
-        "Behavioral category",
-        *(f"Modifier #{number + 1}" for number in range(sets)),
-        *("Behavior type", "Start (s)", "Stop (s)", "Duration (s)", "Media file name"),
-        *("Comment start", "Comment stop"),
-    ]
-    rows: list[list[str]] = []
-    for one in several:
-        before, media = _before(one)
-        for start, end, event in in_milliseconds(one.events):
-            rows.append(
-                [
-                    *before,
-                    *(event.subject or NO_SUBJECT, event.label, ""),
-                    *(*event.modifiers, *[""] * (sets - len(event.modifiers))),
-                    "POINT" if event.is_point else "STATE",
-                    *(_text(start), _text(end)),
-                    "NA" if event.is_point else _text(end - start),
-                    *(media, with_confidence(event.comment, event.confidence), ""),
-                ]
-            )
-    return _csv(header, rows)
-
-
-def _number_of_sets(several: Sequence[Annotations]) -> int:
-    return max((len(e.modifiers) for one in several for e in one.events), default=0)
-
-
-def _before(annotations: Annotations) -> tuple[list[str], str]:
-    """The cells that all rows of an observation begin with, and its media file."""
-    media = ";".join(annotations.media)
-    duration = annotations.duration_seconds
-    cells = [
-        annotations.title,
-        annotations.started.strftime("%Y-%m-%d %H:%M:%S") if annotations.started else "NA",
-        "",
-        "Media file(s)" if media else "Live observation",
-        f"player #1:{media}" if media else "NA",
-        "0.0",
-        "NA" if duration is None else f"{duration:.3f}",
-        "NA" if annotations.fps is None else repr(annotations.fps),
-    ]
-    return cells, media or "NA"
-
-
-def _text(milliseconds: int) -> str:
-    return f"{milliseconds / 1000:.3f}"
-
-
-def _csv(header: list[str], rows: list[list[str]]) -> str:
-    text = io.StringIO()
-    csv.writer(text, lineterminator="\n").writerows([header, *rows])
-    return text.getvalue()
-
-
-_KEEPS: frozenset[Feature] = frozenset(
-    {"subjects", "modifiers", "comments", "confidence", "points", "started"}
-)
 TABULAR = Format(
     title="BORIS tabular events",
     suffixes=(),
     read=read,
     write=write_tabular,
-    keeps=_KEEPS,
+    keeps=TOLD,
     several=True,
     resolution="millisecond",
 )
-AGGREGATED = Format(
-    title="BORIS aggregated events",
-    suffixes=(),
-    read=read,
-    write=write_aggregated,
-    keeps=_KEEPS,
-    several=True,
-    resolution="millisecond",
-)
+AGGREGATED = replace(TABULAR, title="BORIS aggregated events", write=write_aggregated)

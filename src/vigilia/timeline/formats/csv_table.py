@@ -13,99 +13,52 @@ nobody knows. A bout without length is a point.
 
 from __future__ import annotations
 
-import csv
-import io
 import math
 import re
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, fields
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 
 from vigilia.errors import LabelError
-from vigilia.timeline.annotations import Annotations, Event, Span, holes_between, observed_between
-from vigilia.timeline.formats.format import Format, Options
-from vigilia.timeline.tables import (
-    Row,
-    Table,
-    parse_number,
-    parse_seconds,
-    plain_name,
-    read_table,
+from vigilia.timeline.annotations import Annotations, Event, Span, observed_between
+from vigilia.timeline.formats.csv_columns import (
+    MISSING_ENDS,
+    Columns,
+    find_columns,
+    refuse_two_kinds_of_decimals,
 )
+from vigilia.timeline.formats.csv_writing import write
+from vigilia.timeline.formats.format import Format, Options, readable
+from vigilia.timeline.tables import Row, Table, parse_number, parse_seconds, read_table
 from vigilia.timeline.timeline import UNOBSERVED
 
-__all__ = ["CSV", "VIDEO_NAMES", "read", "write"]
-
-START_NAMES = (
-    *("start_seconds", "start", "start_s", "start_sec", "start_time", "start_timestamp"),
-    *("onset", "begin", "from", "t_start"),
-)
-END_NAMES = (
-    *("end_seconds", "end", "end_s", "end_sec", "end_time", "end_timestamp", "offset"),
-    *("stop", "stop_s", "stop_sec", "stop_time", "stop_timestamp", "to", "t_end"),
-)
-DURATION_NAMES = ("duration_seconds", "duration", "duration_s", "duration_sec")
-TIME_NAMES = ("time_s", "time", "seconds", "time_seconds", "time_sec", "timestamp")
-FRAME_NAMES = ("frame", "frame_index", "frame_number", "frame_digit")
-LABEL_NAMES = ("label", "state", "behavior", "behaviour", "class", "phase", "stage")
-OTHER_LABEL_NAMES = (
-    *("trial_type", "type", "action", "action_label", "action_id", "event", "code"),
-    *("annotation", "description", "narration"),
-)
-"""Looked for where none of LABEL_NAMES is there."""
-VIDEO_NAMES = ("video", "file", "filename", "file_name", "video_file", "video_id", "recording")
-OBSERVATION_NAMES = ("observation", "observation_id")
-SUBJECT_NAMES = ("subject", "subject_id", "animal", "animal_id", "individual")
-SCORER_NAMES = ("scorer", "annotator", "observer", "rater", "coder", "experimenter")
-COMMENT_NAMES = ("comment", "comments")
-MISSING_ENDS = ("", "na")
+__all__ = ["CSV", "read"]
 
 HOLE_SECONDS = 1.0
 HOLE_FRAMES = 5
 """A pause between rows longer than both this many seconds and usual spacings is a hole."""
 
 
-@dataclass(frozen=True)
-class _Columns:
-    """Where a table keeps what; None where it does not."""
-
-    label: int
-    video: int | None
-    observation: int | None
-    start: int | None
-    end: int | None
-    duration: int | None
-    time: int | None
-    frame: int | None
-    start_frame: int | None
-    end_frame: int | None
-    last_frame: int | None
-    subject: int | None
-    scorer: int | None
-    modifiers: int | None
-    confidence: int | None
-    comment: int | None
-
-    @property
-    def bouts(self) -> bool:
-        return self.start is not None or (self.time is None and self.start_frame is not None)
-
-
 def read(path: Path, options: Options) -> tuple[Annotations, ...]:
     """Reads a table; one without rows gives one recording without events.
 
     Raises:
-        LabelError: the columns are not those of annotations, or a cell cannot be understood.
+        LabelError: the columns are not those of annotations.
     """
     table = read_table(path)
-    columns = _find_columns(table, options)
-    _refuse_two_kinds_of_decimals(table, columns)
+    columns = find_columns(table, options)
+    refuse_two_kinds_of_decimals(table, columns)
     if not table.rows:
         return (Annotations((), path=path),)
     return tuple(
-        _recording(table, rows, columns, options, video, observation)
+        readable(
+            partial(_recording, table, rows, columns, options, video, observation),
+            observation or video,
+            path,
+            (video,) if video else (),
+        )
         for (video, observation), rows in _split(table, columns).items()
     )
 
@@ -113,11 +66,12 @@ def read(path: Path, options: Options) -> tuple[Annotations, ...]:
 def _recording(
     table: Table,
     rows: Sequence[Row],
-    columns: _Columns,
+    columns: Columns,
     options: Options,
     video: str,
     observation: str,
 ) -> Annotations:
+    _refuse_short(table, rows, columns)
     spans: list[tuple[Span, Event]] = []
     if columns.bouts:
         spans = [_bout(table, row, columns, options) for row in rows]
@@ -145,86 +99,18 @@ def _recording(
     )
 
 
-def _find_columns(table: Table, options: Options) -> _Columns:
-    columns = _Columns(
-        label=_label_column(table, options.label_column),
-        video=table.first(*VIDEO_NAMES),
-        observation=table.first(*OBSERVATION_NAMES),
-        start=table.first(*START_NAMES),
-        end=table.first(*END_NAMES),
-        duration=table.first(*DURATION_NAMES),
-        time=table.first(*TIME_NAMES),
-        frame=table.first(*FRAME_NAMES),
-        start_frame=table.first("start_frame"),
-        end_frame=table.first("end_frame_exclusive"),
-        last_frame=table.first("end_frame_inclusive"),
-        subject=table.first(*SUBJECT_NAMES),
-        scorer=table.first(*SCORER_NAMES),
-        modifiers=table.first("modifiers", "modifier"),
-        confidence=table.first("confidence"),
-        comment=table.first(*COMMENT_NAMES),
-    )
-    if columns.start is not None and (columns.end is not None or columns.duration is not None):
-        return columns
-    if columns.time is not None:
-        return columns
-    ends = columns.end_frame is not None or columns.last_frame is not None
-    unclear = table.first("end_frame", "stop_frame")
-    if columns.start_frame is not None and not ends and unclear is not None:
-        raise LabelError(
-            f"{table.path}: the column {table.header[unclear]} does not say whether its frame "
-            "still belongs to the bout; call it end_frame_exclusive or end_frame_inclusive"
-        )
-    if (columns.start_frame is not None and ends) or columns.frame is not None:
-        if options.fps is None:
-            raise LabelError(f"{table.path} counts frames and has no times; give the fps")
-        return columns
-    raise LabelError(
-        f"{table.path} says no times: found {', '.join(table.header)}; expected start_seconds and "
-        "end_seconds (or duration), start_frame and end_frame_exclusive, or time_s"
-    )
+def _refuse_short(table: Table, rows: Sequence[Row], columns: Columns) -> None:
+    """A row that ends before its label or its times was cut, and says nothing for certain."""
+    last = max(columns.label, *columns.times)
+    for row in rows:
+        if last >= row.written:
+            missing = table.header[last]
+            raise LabelError(
+                f"{table.path}, row {row.number}: it ends before {missing}; half-written?"
+            )
 
 
-def _label_column(table: Table, label_column: str | None) -> int:
-    if label_column is None:
-        columns = table.find(*LABEL_NAMES) or table.find(*OTHER_LABEL_NAMES)
-    else:
-        columns = table.find(plain_name(label_column))
-    if len(columns) == 1:
-        return columns[0]
-    if columns:
-        could_be = ", ".join(table.header[column] for column in columns)
-        raise LabelError(
-            f"{table.path}: several columns could be the label ({could_be}); choose one as the "
-            "label column"
-        )
-    expected = label_column or "one of " + ", ".join(LABEL_NAMES)
-    raise LabelError(
-        f"{table.path} has no column for the label: found {', '.join(table.header)}, "
-        f"expected {expected}"
-    )
-
-
-def _refuse_two_kinds_of_decimals(table: Table, columns: _Columns) -> None:
-    """`1,234` beside `5.6` may be a thousand or one and a bit."""
-    times = [getattr(columns, f.name) for f in fields(columns) if f.name in _TIMES]
-    seen: dict[str, int] = {}
-    for row in table.rows:
-        for column in times:
-            if column is not None and (found := re.fullmatch(r"-?\d+([.,])\d*", row.cells[column])):
-                seen.setdefault(found[1], row.number)
-    if len(seen) == 2:
-        raise LabelError(
-            f"{table.path}, row {max(seen.values())}: a decimal "
-            f"{'comma' if seen[','] > seen['.'] else 'point'}, but row {min(seen.values())} has a "
-            f"decimal {'point' if seen[','] > seen['.'] else 'comma'}; use one of them"
-        )
-
-
-_TIMES = ("start", "end", "duration", "time")
-
-
-def _split(table: Table, columns: _Columns) -> dict[tuple[str, str], list[Row]]:
+def _split(table: Table, columns: Columns) -> dict[tuple[str, str], list[Row]]:
     of_recording: dict[tuple[str, str], list[Row]] = {}
     for row in table.rows:
         video = table.cell(row, columns.video)
@@ -235,7 +121,7 @@ def _split(table: Table, columns: _Columns) -> dict[tuple[str, str], list[Row]]:
     return of_recording
 
 
-def _event(table: Table, row: Row, columns: _Columns, start: float, end: float) -> Event:
+def _event(table: Table, row: Row, columns: Columns, start: float, end: float) -> Event:
     confidence = table.cell(row, columns.confidence)
     modifiers = table.cell(row, columns.modifiers)
     return Event(
@@ -254,12 +140,12 @@ def _event(table: Table, row: Row, columns: _Columns, start: float, end: float) 
     )
 
 
-def _bout(table: Table, row: Row, columns: _Columns, options: Options) -> tuple[Span, Event]:
+def _bout(table: Table, row: Row, columns: Columns, options: Options) -> tuple[Span, Event]:
     start, end = _bounds(table, row, columns, options)
     return (start, end), _event(table, row, columns, start, end)
 
 
-def _bounds(table: Table, row: Row, columns: _Columns, options: Options) -> tuple[float, float]:
+def _bounds(table: Table, row: Row, columns: Columns, options: Options) -> tuple[float, float]:
     def seconds(column: int) -> float:
         name = table.header[column]
         return parse_seconds(row.cells[column], table.path, row.number, name, fps=options.fps)
@@ -287,7 +173,7 @@ def _bounds(table: Table, row: Row, columns: _Columns, options: Options) -> tupl
 
 
 def _frame_by_frame(
-    table: Table, rows: Sequence[Row], columns: _Columns, options: Options
+    table: Table, rows: Sequence[Row], columns: Columns, options: Options
 ) -> Iterator[tuple[Span, Event]]:
     """Equal neighbours become one bout; a row lasts until the next, the last as long as most.
 
@@ -320,7 +206,7 @@ def _frame_by_frame(
     yield (begin, finish), _event(table, first, columns, begin, finish)
 
 
-def _moment(table: Table, row: Row, columns: _Columns, fps: float | None) -> float:
+def _moment(table: Table, row: Row, columns: Columns, fps: float | None) -> float:
     if columns.time is not None:
         name = table.header[columns.time]
         return parse_seconds(row.cells[columns.time], table.path, row.number, name, fps=fps)
@@ -328,54 +214,6 @@ def _moment(table: Table, row: Row, columns: _Columns, fps: float | None) -> flo
     assert fps is not None
     name = table.header[columns.frame]
     return parse_number(row.cells[columns.frame], table.path, row.number, name) / fps
-
-
-def write(several: Sequence[Annotations], options: Options) -> str:
-    """One row an event; columns that would be empty throughout are left out."""
-    rows = [row for annotations in several for row in _rows(annotations, len(several) > 1)]
-    always = ("start_seconds", "end_seconds", "label")
-    columns = [
-        name
-        for name in (
-            *("video", "observation", *always, "subject", "modifiers", "scorer"),
-            *("confidence", "comment"),
-        )
-        if name in always or any(row.get(name) for row in rows)
-    ]
-    text = io.StringIO()
-    writer = csv.DictWriter(text, columns, restval="", extrasaction="ignore", lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(rows)
-    return text.getvalue()
-
-
-def _rows(annotations: Annotations, must_be_named: bool) -> Iterator[dict[str, str]]:
-    video = annotations.media[0] if len(annotations.media) == 1 else annotations.recording
-    name = {
-        "video": video or (annotations.title if must_be_named else ""),
-        "observation": "" if annotations.recording == video else annotations.recording,
-    }
-    start = min([0.0, *(event.start_seconds for event in annotations.events)])
-    holes = [
-        Event(hole_start, hole_end, UNOBSERVED)
-        for hole_start, hole_end in holes_between(annotations, start, annotations.end_seconds)
-    ]
-    for event in sorted([*annotations.events, *holes], key=lambda one: one.start_seconds):
-        yield name | {
-            "start_seconds": _number(event.start_seconds),
-            "end_seconds": _number(event.end_seconds),
-            "label": event.label,
-            "subject": event.subject,
-            "modifiers": "|".join(event.modifiers),
-            "scorer": event.scorer,
-            "confidence": "" if event.confidence is None else _number(event.confidence),
-            "comment": event.comment,
-        }
-
-
-def _number(value: float) -> str:
-    """The shortest text that gives the same number back."""
-    return repr(float(value)).removesuffix(".0")
 
 
 CSV = Format(

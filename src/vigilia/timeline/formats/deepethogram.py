@@ -13,7 +13,7 @@ import numpy as np
 from vigilia.errors import LabelError
 from vigilia.timeline.annotations import Annotations, Event
 from vigilia.timeline.choosing import presence, selected
-from vigilia.timeline.formats.format import Format, Options
+from vigilia.timeline.formats.format import FPS_HINT, Format, Options
 from vigilia.timeline.formats.frames import runs
 from vigilia.timeline.tables import Table, parse_number, read_table
 
@@ -39,7 +39,7 @@ def read(path: Path, options: Options) -> tuple[Annotations, ...]:
     """
     table = read_table(path)
     if options.fps is None:
-        raise LabelError(f"{path} holds one row a frame and no times; give the fps")
+        raise LabelError(f"{path} holds one row a frame and no times; {FPS_HINT}")
     values = _values(table)
     fps = options.fps
     events = [
@@ -95,7 +95,7 @@ def write(several: Sequence[Annotations], options: Options) -> str:
     (annotations,) = several
     fps = options.fps or annotations.fps
     if fps is None:
-        raise LabelError(f"{annotations.path} does not say its frame rate; give the fps")
+        raise LabelError(f"{annotations.path} does not say its frame rate; {FPS_HINT}")
     for kind, names in (("subject", annotations.subjects), ("scorer", annotations.scorers)):
         if len(names) > 1:
             raise LabelError(

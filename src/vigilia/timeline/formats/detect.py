@@ -13,11 +13,19 @@ from vigilia.timeline.files import JSON_FORMAT
 from vigilia.timeline.formats.activitynet import is_activitynet
 from vigilia.timeline.formats.boris_export import is_export
 from vigilia.timeline.formats.boris_project import is_boris
+from vigilia.timeline.formats.csv_columns import LABEL_NAMES
 from vigilia.timeline.formats.deepethogram import is_deepethogram
 from vigilia.timeline.formats.edf import BDF_START, EDF_START
 from vigilia.timeline.formats.frames import is_hypnogram, is_list
 from vigilia.timeline.formats.jsons import parse_json
-from vigilia.timeline.tables import XLSX_START, plain_name, read_bytes, read_table, read_text
+from vigilia.timeline.tables import (
+    XLSX_START,
+    plain_name,
+    read_bytes,
+    read_table,
+    read_text,
+    split_separator,
+)
 
 __all__ = ["detect"]
 
@@ -64,14 +72,14 @@ def _kind_of_json(text: str, path: Path) -> str:
         return "timeline"
     if is_activitynet(content):
         return "activitynet"
-    if isinstance(content, list) and all(isinstance(one, (int, str)) for one in content):
+    if isinstance(content, list) and all(isinstance(one, int | str | None) for one in content):
         return "hypnogram"
     raise LabelError(f"{path} is JSON, but of no format of annotations; {_advice()}")
 
 
 def _kind_of_table(text: str) -> str:
-    lines = text.splitlines()
-    separator = max(",;\t", key=(lines[0] if lines else "").count)
+    text, separator = split_separator(text)
+    lines = text.lstrip("\r\n").splitlines()
     rows = list(csv.reader(io.StringIO("\n".join(lines[:60])), delimiter=separator))
     rows = [row for row in rows if any(cell.strip() for cell in row)]
     # Old exports of BORIS begin with lines about the observation, and then have a header.
@@ -80,7 +88,7 @@ def _kind_of_table(text: str) -> str:
         return _export(header)
     if len(rows) > 1 and is_deepethogram(rows[0], rows[1]):
         return "deepethogram"
-    if len(lines) > 0 and is_list(lines) and plain_name(lines[0]) not in ("label", "state"):
+    if is_list(lines) and (len(lines) > 1 or plain_name(lines[0]) not in LABEL_NAMES):
         return "hypnogram" if is_hypnogram(lines) else "frames"
     return "csv"
 

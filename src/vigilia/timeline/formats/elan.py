@@ -18,8 +18,8 @@ from vigilia.errors import LabelError
 from vigilia.timeline.annotations import Annotations, Event, Span
 from vigilia.timeline.formats.boris_project import base_name
 from vigilia.timeline.formats.elan_writing import MARK, NOTES, POINT, UNKNOWN_DATE, write
-from vigilia.timeline.formats.format import Format, Options
-from vigilia.timeline.tables import read_bytes
+from vigilia.timeline.formats.format import TOLD, Format, Options
+from vigilia.timeline.tables import read_bytes, read_text
 
 __all__ = ["ELAN", "read"]
 
@@ -30,13 +30,7 @@ def read(path: Path, options: Options) -> tuple[Annotations, ...]:
     Raises:
         LabelError: the file is no .eaf, is half-written, or an annotation has no time.
     """
-    try:
-        root = ElementTree.fromstring(read_bytes(path))
-    except ElementTree.ParseError as error:
-        line = error.position[0]
-        raise LabelError(
-            f"{path}, row {line}: not valid XML ({error.msg.split(':')[0]}); half-written?"
-        ) from error
+    root = _root(path)
     if root.tag != "ANNOTATION_DOCUMENT":
         raise LabelError(f"{path} is no file of ELAN: it begins with <{root.tag}>")
     try:
@@ -46,6 +40,20 @@ def read(path: Path, options: Options) -> tuple[Annotations, ...]:
             f"{path} is a damaged file of ELAN ({type(error).__name__}: {error}); "
             "open it in ELAN and save it again"
         ) from error
+
+
+def _root(path: Path) -> ElementTree.Element:
+    """The document in the encoding that it declares, or else in the one it has."""
+    try:
+        return ElementTree.fromstring(read_bytes(path))
+    except (ElementTree.ParseError, ValueError, LookupError) as error:
+        try:
+            return ElementTree.fromstring(read_text(path))
+        except ElementTree.ParseError as again:
+            raise LabelError(
+                f"{path}, row {again.position[0]}: not valid XML ({again.msg.split(':')[0]}); "
+                "half-written?"
+            ) from error
 
 
 def _annotations(root: ElementTree.Element, path: Path) -> Annotations:
@@ -123,11 +131,16 @@ def _each(element: ElementTree.Element) -> Iterator[ElementTree.Element]:
 
 def _spans(root: ElementTree.Element, path: Path) -> dict[str, Span]:
     """From when to when every annotation lasts, by its identity."""
-    slots = {
-        slot.attrib["TIME_SLOT_ID"]: int(slot.attrib["TIME_VALUE"]) / 1000
-        for slot in root.iter("TIME_SLOT")
-        if slot.get("TIME_VALUE") is not None
-    }
+    slots: dict[str, float] = {}
+    for slot in root.iter("TIME_SLOT"):
+        name, value = slot.attrib["TIME_SLOT_ID"], slot.get("TIME_VALUE")
+        if value is None:
+            continue
+        if not value.strip().isdecimal():
+            raise LabelError(
+                f"{path}: the time slot '{name}' says '{value}', expected whole milliseconds"
+            )
+        slots[name] = int(value) / 1000
     spans: dict[str, Span] = {}
     for tier in root.iter("TIER"):
         pieces = list(tier.iter("ALIGNABLE_ANNOTATION"))
@@ -187,19 +200,6 @@ ELAN = Format(
     suffixes=(".eaf",),
     read=read,
     write=write,
-    keeps=frozenset(
-        {
-            "subjects",
-            "scorers",
-            "modifiers",
-            "comments",
-            "confidence",
-            "points",
-            "classes",
-            "started",
-            "spaces",
-            "unlabelled",
-        }
-    ),
+    keeps=TOLD | {"scorers", "classes", "spaces", "unlabelled"},
     resolution="millisecond",
 )

@@ -10,17 +10,21 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from vigilia.errors import OptionError
+from vigilia.errors import LabelError, OptionError
 from vigilia.timeline.annotations import Annotations, Event
 from vigilia.timeline.intervals import ROUNDING_SECONDS
 
 __all__ = [
+    "EPOCH_HINT",
+    "FPS_HINT",
+    "TOLD",
     "Feature",
     "Format",
     "Options",
     "confidence_of",
     "in_milliseconds",
     "lost",
+    "readable",
     "with_confidence",
 ]
 
@@ -38,6 +42,15 @@ Feature = Literal[
     "unlabelled",
     "empty",
 ]
+
+
+TOLD: frozenset[Feature] = frozenset(
+    {"subjects", "modifiers", "comments", "confidence", "points", "started"}
+)
+"""What every file of a tool for behaviour keeps: BORIS, its exports, ELAN."""
+
+FPS_HINT = "give the fps (--label-fps)"
+EPOCH_HINT = "give the length of an epoch in seconds (--epoch-seconds), for instance 30"
 
 
 @dataclass(frozen=True)
@@ -87,6 +100,19 @@ class Format:
     keeps: frozenset[Feature]
     several: bool = False
     resolution: Literal["exact", "millisecond", "grid"] = "exact"
+
+
+def readable(
+    make: Callable[[], Annotations], recording: str, path: Path, media: tuple[str, ...] = ()
+) -> Annotations:
+    """What `make` returns; if it cannot be understood, an empty recording that says why.
+
+    Files of several recordings are read so: one that is broken leaves the others as they are.
+    """
+    try:
+        return make()
+    except LabelError as error:
+        return Annotations((), recording=recording, media=media, unreadable=str(error), path=path)
 
 
 def lost(several: Sequence[Annotations], format: Format, options: Options) -> tuple[str, ...]:

@@ -1,8 +1,8 @@
 """One label a line: frame lists as of Breakfast and 50Salads, and plain hypnograms.
 
 A frame list needs `fps`, a hypnogram `epoch_seconds`; neither file says it. A hypnogram may also be
-one line of letters, or a list in JSON. `-1`, `?`, an empty line and `unobserved` mean that nobody
-knows.
+one line of letters, or a list in JSON. `-1`, `?`, an empty line, `null` and `unobserved` mean that
+nobody knows. A first line such as `stage` that never comes again is a header.
 """
 
 from __future__ import annotations
@@ -17,15 +17,21 @@ import numpy as np
 from vigilia.errors import LabelError
 from vigilia.timeline.annotations import Annotations, Event, observed_between
 from vigilia.timeline.choosing import states
-from vigilia.timeline.formats.format import Format, Options
+from vigilia.timeline.formats.csv_columns import LABEL_NAMES
+from vigilia.timeline.formats.format import EPOCH_HINT, FPS_HINT, Format, Options
 from vigilia.timeline.formats.jsons import parse_json
 from vigilia.timeline.labels import labels_for
-from vigilia.timeline.tables import read_text, split_lines
+from vigilia.timeline.tables import plain_name, read_text, split_lines
 from vigilia.timeline.timeline import UNOBSERVED
 
-__all__ = ["FRAMES", "HYPNOGRAM", "is_hypnogram", "is_list", "runs"]
+__all__ = ["FRAMES", "HYPNOGRAM", "has_header", "is_hypnogram", "is_list", "runs"]
 
 UNKNOWN = ("", "-1", "?", UNOBSERVED)
+
+
+def has_header(lines: Sequence[str]) -> bool:
+    """Whether the first line is the name of the column, not a label."""
+    return len(lines) > 1 and plain_name(lines[0]) in LABEL_NAMES and lines[0] not in lines[1:]
 
 
 def is_list(lines: Sequence[str]) -> bool:
@@ -35,6 +41,7 @@ def is_list(lines: Sequence[str]) -> bool:
 
 def is_hypnogram(lines: Sequence[str]) -> bool:
     """Whether these look like codes of stages: numbers or one or two letters, or one long line."""
+    lines = lines[1:] if has_header(lines) else lines
     one_line = len(lines) == 1 and re.fullmatch(r"[A-Za-z0-9?]{50,}", lines[0].strip())
     return bool(one_line) or all(len(line.strip()) <= 2 for line in lines)
 
@@ -49,27 +56,29 @@ def runs(codes: Sequence[object]) -> list[tuple[int, int]]:
 
 def _read_frames(path: Path, options: Options) -> tuple[Annotations, ...]:
     if options.fps is None and options.epoch_seconds is None:
-        raise LabelError(f"{path} holds one label a frame and no times; give the fps")
-    return (_from_codes(_lines(path), path, options),)
+        raise LabelError(f"{path} holds one label a frame and no times; {FPS_HINT}")
+    lines = _lines(path)
+    header = has_header(lines)
+    return (_from_codes(lines[header:], path, options, first_row=1 + header),)
 
 
 def _read_hypnogram(path: Path, options: Options) -> tuple[Annotations, ...]:
     if options.fps is None and options.epoch_seconds is None:
-        raise LabelError(
-            f"{path} holds one code an epoch and no times; give the length of an epoch in seconds, "
-            "for instance 30"
-        )
+        raise LabelError(f"{path} holds one code an epoch and no times; {EPOCH_HINT}")
     text = read_text(path).strip()
+    header = False
     if text.startswith("["):
         content = parse_json(text, path)
-        if not all(isinstance(one, (int, str)) for one in content):
+        if not all(isinstance(one, int | str | None) for one in content):
             raise LabelError(f"{path} is no hypnogram: not every code is a number or a word")
-        codes = [str(one) for one in content]
+        codes = ["" if one is None else str(one) for one in content]
     else:
         codes = _lines(path)
+        header = has_header(codes)
+        codes = codes[header:]
         if len(codes) == 1 and len(codes[0]) > 2:
             codes = list(codes[0])
-    return (_from_codes(codes, path, options),)
+    return (_from_codes(codes, path, options, first_row=1 + header),)
 
 
 def _lines(path: Path) -> list[str]:
@@ -84,7 +93,7 @@ def _lines(path: Path) -> list[str]:
     return lines
 
 
-def _from_codes(codes: list[str], path: Path, options: Options) -> Annotations:
+def _from_codes(codes: list[str], path: Path, options: Options, first_row: int = 1) -> Annotations:
     # Both may be given where many files are read alike; codes of stages are epochs.
     step = options.epoch_seconds if options.fps is None or is_hypnogram(codes[:200]) else None
 
@@ -99,7 +108,7 @@ def _from_codes(codes: list[str], path: Path, options: Options) -> Annotations:
     length = seconds(len(codes))
     return Annotations(
         events=tuple(
-            Event(seconds(start), seconds(end), code, row=start + 1)
+            Event(seconds(start), seconds(end), code, row=start + first_row)
             for start, end, code in found
             if code not in UNKNOWN
         ),
@@ -115,7 +124,7 @@ def _write_frames(several: Sequence[Annotations], options: Options) -> str:
     (annotations,) = several
     fps = options.fps or annotations.fps
     if fps is None:
-        raise LabelError(f"{annotations.path} does not say its frame rate; give the fps")
+        raise LabelError(f"{annotations.path} does not say its frame rate; {FPS_HINT}")
     codes = _codes(annotations, fps, UNOBSERVED)
     return _joined(codes, annotations, "list of frames")
 
@@ -123,7 +132,9 @@ def _write_frames(several: Sequence[Annotations], options: Options) -> str:
 def _write_hypnogram(several: Sequence[Annotations], options: Options) -> str:
     (annotations,) = several
     if options.epoch_seconds is None:
-        raise LabelError(f"{annotations.path}: a hypnogram needs the length of its epochs")
+        raise LabelError(
+            f"{annotations.path}: a hypnogram needs the length of its epochs (--epoch-seconds)"
+        )
     numeric = bool(annotations.labels) and all(
         re.fullmatch(r"-?\d+", label) for label in annotations.labels
     )

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import math
 from pathlib import Path
 from typing import Any
 
 from vigilia.errors import LabelError
+from vigilia.timeline.tables import seconds_of
 
-__all__ = ["parse_json"]
+__all__ = ["json_seconds", "parse_json"]
 
 
 def parse_json(text: str, path: Path) -> Any:
@@ -27,3 +29,20 @@ def parse_json(text: str, path: Path) -> Any:
         ) from error
     except (ValueError, RecursionError) as error:
         raise LabelError(f"{path} is not valid JSON: {error}") from error
+
+
+def json_seconds(value: Any, where: str) -> float:
+    """Reads a time: a number, or a text that says one as people write it in tables.
+
+    Args:
+        value: what the file says.
+        where: file and row, for messages.
+
+    Raises:
+        LabelError: it is no time.
+    """
+    if isinstance(value, str):
+        return seconds_of(value.strip(), where, "the time")
+    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+        raise LabelError(f"{where}: the time is {value}, which is not a number")
+    return float(value)
