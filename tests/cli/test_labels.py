@@ -12,6 +12,7 @@ from vigilia.cli import main
 from vigilia.timeline import (
     Annotations,
     Event,
+    LabelOptions,
     Segment,
     Timeline,
     read_annotations,
@@ -189,7 +190,7 @@ def test_training_finds_the_label_file_of_each_video_whatever_its_format(
     write_annotations(
         Annotations((Event(0, 1, "lie"),)), folder / "c_labels.csv", format="deepethogram", fps=8
     )
-    found = read_annotated(videos, folder, label_fps=8)
+    found = read_annotated(videos, folder, LabelOptions(fps=8))
     assert [one.labels.classes for one in found] == [("lie",), ("lie",), ("lie",)]
     assert found[2].labels.path.name == "c_labels.csv"
     write_annotations(TWO[1:], tmp_path / "p.boris")

@@ -144,7 +144,7 @@ def test_a_log_says_how_far_it_is(
 ) -> None:
     import sys
 
-    monkeypatch.setattr(sys.modules["vigilia.cli.train"], "LINE_EVERY_SECONDS", -1.0)
+    monkeypatch.setattr(sys.modules["vigilia.cli.train_display"], "LINE_EVERY_SECONDS", -1.0)
     capsys.readouterr()
     assert train("--validation", "b 1") == 0
     lines = capsys.readouterr().err.splitlines()

@@ -4,14 +4,28 @@ from __future__ import annotations
 
 import dataclasses
 import math
-import warnings
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from vigilia.cli.label_files import (
+    count,
+    end_if_refused,
+    new_names,
+    of_this_video,
+    read_file,
+)
+from vigilia.cli.label_options import (
+    EpochSeconds,
+    Fps,
+    LabelColumn,
+    Recording,
+    Scorer,
+    Subject,
+    warnings_as_lines,
+)
+from vigilia.cli.label_writing import write_file, write_folder
 from vigilia.cli.show import clock, errors, output, print_json, print_table
 
 if TYPE_CHECKING:
@@ -32,21 +46,6 @@ From = Annotated[
     str | None,
     typer.Option("--from", metavar="FORMAT", help="Its format. [default: from what it holds]"),
 ]
-Fps = Annotated[
-    float | None,
-    typer.Option(metavar="N", help="Frames a second, where a file counts frames."),
-]
-Epoch = Annotated[
-    float | None,
-    typer.Option(metavar="N", help="Seconds of an epoch, where a file is one code an epoch."),
-]
-Column = Annotated[
-    str | None, typer.Option(metavar="NAME", help="The column of the label, if that is unclear.")
-]
-Recording = Annotated[
-    str | None,
-    typer.Option(metavar="NAME", help="Only this recording: its name, or its video's."),
-]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 SHOWN_PROBLEMS = 20
 
@@ -56,9 +55,11 @@ def show(
     file: File,
     from_: From = None,
     fps: Fps = None,
-    epoch_seconds: Epoch = None,
-    label_column: Column = None,
+    epoch_seconds: EpochSeconds = None,
+    label_column: LabelColumn = None,
     recording: Recording = None,
+    subject: Subject = None,
+    scorer: Scorer = None,
     as_json: Json = False,
 ) -> None:
     """Summarise a file: recordings, subjects, scorers, and how much of each class.
@@ -69,14 +70,18 @@ def show(
 
         vigilia labels show night.txt --epoch-seconds 30 --json
     """
+    from vigilia.timeline import LabelOptions
     from vigilia.timeline.overview import overview
 
-    kind, several = _read(file, from_, fps, epoch_seconds, label_column, recording)
+    options = LabelOptions(fps, epoch_seconds, label_column, recording, subject, scorer)
+    kind, several, refused = read_file(file, from_, options)
     summaries = [dataclasses.asdict(track) for one in several for track in overview(one)]
     if as_json:
         print_json({"file": str(file), "format": kind, "tracks": summaries})
+        end_if_refused(refused)
         return
-    output.print(f"{file}: {kind}, {_count(len(several), 'recording')}")
+    if several:
+        output.print(f"{file}: {kind}, {count(len(several), 'recording')}")
     for one in summaries:
         who = [f"subject {one['subject']}"] if one["subject"] else []
         who += [f"scorer {one['scorer']}"] if one["scorer"] else []
@@ -97,10 +102,11 @@ def show(
             ],
         )
         output.print(
-            f"{clock(one['labelled_seconds'])} labelled, {_count(one['gaps'], 'gap')} of "
-            f"{clock(one['gap_seconds'])}, {_count(one['overlaps'], 'overlap')}"
+            f"{clock(one['labelled_seconds'])} labelled, {count(one['gaps'], 'gap')} of "
+            f"{clock(one['gap_seconds'])}, {count(one['overlaps'], 'overlap')}"
             + (f", {one['broken']} without a proper end" if one["broken"] else "")
         )
+    end_if_refused(refused)
 
 
 @labels.command()
@@ -115,11 +121,11 @@ def convert(
         typer.Option(metavar="FORMAT", help="Format to write. [default: from the ending of OUT]"),
     ] = None,
     fps: Fps = None,
-    epoch_seconds: Epoch = None,
-    label_column: Column = None,
+    epoch_seconds: EpochSeconds = None,
+    label_column: LabelColumn = None,
     recording: Recording = None,
-    subject: Annotated[str | None, typer.Option(metavar="NAME", help="Only this subject.")] = None,
-    scorer: Annotated[str | None, typer.Option(metavar="NAME", help="Only this scorer.")] = None,
+    subject: Subject = None,
+    scorer: Scorer = None,
     rename: Annotated[
         list[str] | None,
         typer.Option(
@@ -140,7 +146,8 @@ def convert(
     """Convert annotations, or a timeline.json of `vigilia run`, into another tool's format.
 
     FORMAT is csv, boris, boris-tabular, boris-aggregated, elan, deepethogram, edf, bdf, hypnogram,
-    frames, vtt or activitynet. What the format cannot hold is named in one line.
+    frames, vtt or activitynet. What the format cannot hold is named in one line. A recording that
+    cannot be used is named in one line, too; the others are converted, and the exit code is 2.
 
     Examples:
 
@@ -150,55 +157,54 @@ def convert(
 
         vigilia labels convert night.edf night.csv --rename "Sleep stage W=wake"
     """
-    from vigilia.errors import OptionError
+    from vigilia.errors import LabelError, OptionError
+    from vigilia.timeline import LabelOptions
     from vigilia.timeline.annotations import refuse_broken
-    from vigilia.timeline.choosing import merged, renamed, selected
-    from vigilia.timeline.formats import FORMATS, format_of_name, write_annotations
+    from vigilia.timeline.choosing import merged, renamed
+    from vigilia.timeline.formats import FORMATS, format_of_name
 
     out = Path(out_name)
-    kind, several = _read(file, from_, fps, epoch_seconds, label_column, recording)
+    options = LabelOptions(fps, epoch_seconds, label_column, recording, subject, scorer)
+    kind, several, refused = read_file(file, from_, options)
     if to is not None and to not in FORMATS:
         raise OptionError(f"there is no format '{to}'; choose one of {', '.join(FORMATS)}")
     if video is not None:
-        several = [_of_this_video(several, video)]
-    several = [selected(one, subject=subject, scorer=scorer) for one in several]
-    if rename:
-        names = _names(rename, several)
-        several = [renamed(one, names) for one in several]
+        end_if_refused(refused if not several else ())
+        several = [of_this_video(several, video)]
+    names = new_names(rename or (), several) if several else {}
+    good: list[Annotations] = []
     for one in several:
-        refuse_broken(one)
-    if merge:
-        several = [merged(one) for one in several]
+        changed = renamed(one, names) if names else one
+        try:
+            refuse_broken(changed)
+        except LabelError as error:
+            refused.append(str(error))
+        else:
+            good.append(merged(changed) if merge else changed)
+    if not good:
+        end_if_refused(refused or [f"{file} holds no recording"])
     if out.exists() and file.exists() and out.samefile(file):
         raise OptionError(f"{out} is the file that is read; choose another name")
-
-    def write(what: Annotations | list[Annotations], path: Path) -> tuple[str, ...]:
-        return write_annotations(
-            what, path, format=to, fps=fps, epoch_seconds=epoch_seconds, nrem=nrem
-        )
-
-    with _warnings_as_lines():
-        if out.is_dir() or out_name.endswith(("/", "\\")):
-            if to is None:
-                raise OptionError(f"{out} is a folder; say the format with --to")
-            out.mkdir(parents=True, exist_ok=True)
-            paths = _paths(out, several, to)
-            lost = {
-                words
-                for one, path in zip(several, paths, strict=True)
-                for words in write(one, path)
-            }
+    told: dict[str, Any] = {"fps": fps, "epoch_seconds": epoch_seconds, "nrem": nrem}
+    with warnings_as_lines():
+        if not (out.is_dir() or out_name.endswith(("/", "\\"))):
+            written = write_file(good, out, format=to, **told)
+        elif to is None:
+            raise OptionError(f"{out} is a folder; say the format with --to")
         else:
-            paths = [out]
-            lost = set(write(several if len(several) != 1 else several[0], out))
-    events = sum(len(one.events) for one in several)
-    output.print(
-        f"{file} ({kind}) -> {out} ({to or format_of_name(out)}): "
-        f"{_count(len(several), 'recording')}, {_count(events, 'event')}"
-        + (f", {_count(len(paths), 'file')}" if len(paths) > 1 else "")
-    )
-    if lost:
-        errors.print(f"not kept, because the format has no place for it: {'; '.join(sorted(lost))}")
+            written = write_folder(good, out, to, **told)
+    refused += written.refused
+    if written.recordings:
+        events = sum(len(one.events) for one in written.recordings)
+        files = f", {count(written.files, 'file')}" if written.files > 1 else ""
+        output.print(
+            f"{file} ({kind}) -> {out} ({to or format_of_name(out)}): "
+            f"{count(len(written.recordings), 'recording')}, {count(events, 'event')}{files}"
+        )
+    if written.lost:
+        lost = "; ".join(sorted(written.lost))
+        errors.print(f"not kept, because the format has no place for it: {lost}")
+    end_if_refused(refused)
 
 
 @labels.command()
@@ -216,9 +222,11 @@ def check(
     ] = False,
     from_: From = None,
     fps: Fps = None,
-    epoch_seconds: Epoch = None,
-    label_column: Column = None,
+    epoch_seconds: EpochSeconds = None,
+    label_column: LabelColumn = None,
     recording: Recording = None,
+    subject: Subject = None,
+    scorer: Scorer = None,
     as_json: Json = False,
 ) -> None:
     """Find overlaps, gaps, unknown classes, reversed or endless bouts, labels beyond the video.
@@ -231,12 +239,15 @@ def check(
 
         vigilia labels check project.boris --multi-label --json
     """
+    from vigilia.timeline import LabelOptions
     from vigilia.timeline.problems import problems
 
-    kind, several = _read(file, from_, fps, epoch_seconds, label_column, recording)
+    options = LabelOptions(fps, epoch_seconds, label_column, recording, subject, scorer)
+    kind, several, refused = read_file(file, from_, options)
     length = None
     if video is not None:
-        several = [_of_this_video(several, video)]
+        end_if_refused(refused if not several else ())
+        several = [of_this_video(several, video)]
         length = several[0].duration_seconds
     known = [one.strip() for one in classes.split(",")] if classes is not None else None
     found = [
@@ -259,7 +270,10 @@ def check(
     else:
         for one, of_one in found:
             _print_problems(one, of_one, several)
-        output.print(f"{file} ({kind}): " + (_count(total, "problem") if total else "no problem"))
+        if several:
+            found_all = count(total, "problem") if total else "no problem"
+            output.print(f"{file} ({kind}): {found_all}")
+    end_if_refused(refused)
     if total:
         raise typer.Exit(1)
 
@@ -281,100 +295,6 @@ def _print_problems(
             output.print(f"  {kind}: {len(of_kind) - SHOWN_PROBLEMS} more; --json lists all")
 
 
-def _read(
-    file: Path,
-    format: str | None,
-    fps: float | None,
-    epoch_seconds: float | None,
-    label_column: str | None,
-    recording: str | None,
-) -> tuple[str, list[Annotations]]:
-    from vigilia.timeline.formats import detect, read_annotations
-    from vigilia.timeline.reading import of_video
-
-    with _warnings_as_lines():
-        kind = detect(file) if format is None else format
-        several = read_annotations(
-            file,
-            format=kind,
-            fps=fps,
-            epoch_seconds=epoch_seconds,
-            label_column=label_column,
-            check=False,
-        )
-    return kind, [of_video(several, recording)] if recording is not None else list(several)
-
-
-def _of_this_video(several: list[Annotations], video: Path) -> Annotations:
-    """The annotations of a video, with its name, length and frame rate."""
-    from vigilia.timeline.reading import of_video
-    from vigilia.video import probe
-
-    one = several[0] if len(several) == 1 else of_video(tuple(several), video.name)
-    about = probe(video)
-    lengths = (about.duration_seconds,) if about.duration_seconds else ()
-    return dataclasses.replace(
-        one,
-        media=(video.name,),
-        media_seconds=lengths,
-        duration_seconds=about.duration_seconds or one.duration_seconds,
-        fps=about.frame_rate or one.fps,
-    )
-
-
-def _names(pairs: list[str], several: list[Annotations]) -> dict[str, str]:
-    from vigilia.errors import OptionError
-
-    known = list(dict.fromkeys(label for one in several for label in one.labels))
-    names: dict[str, str] = {}
-    for pair in pairs:
-        old, sign, new = pair.partition("=")
-        if not sign:
-            raise OptionError(f"--rename {pair}: expected OLD=NEW")
-        if old not in known:
-            raise OptionError(
-                f"--rename {pair}: no label '{old}'; there are {', '.join(known[:8])}"
-            )
-        names[old] = new
-    return names
-
-
-def _paths(folder: Path, several: list[Annotations], to: str) -> list[Path]:
-    """A name of its own for each recording's file."""
-    from vigilia.timeline.formats import FORMATS
-
-    endings = {"boris-tabular": ".csv", "boris-aggregated": ".csv", "deepethogram": "_labels.csv"}
-    suffixes = FORMATS[to].suffixes
-    ending = suffixes[0] if suffixes else endings.get(to, ".txt")
-    paths: list[Path] = []
-    for one in several:
-        name = Path(one.media[0]).stem if len(one.media) == 1 else one.title
-        if any(other is not one and other.media == one.media for other in several):
-            name = one.title
-        plain = "".join(letter if letter.isalnum() or letter in " ._-#" else "_" for letter in name)
-        path = folder / f"{plain}{ending}"
-        number = 2
-        while path in paths:
-            path = folder / f"{plain} ({number}){ending}"
-            number += 1
-        paths.append(path)
-    return paths
-
-
 def _finite(values: dict[str, Any]) -> dict[str, Any]:
     """JSON has no infinity: what never ends has no end."""
     return {key: None if value == math.inf else value for key, value in values.items()}
-
-
-def _count(number: int, what: str) -> str:
-    return f"{number} {what}{'' if number == 1 else 's'}"
-
-
-@contextmanager
-def _warnings_as_lines() -> Iterator[None]:
-    """What was read only with a doubt is said in a line on standard error."""
-    with warnings.catch_warnings(record=True) as said:
-        warnings.simplefilter("always")
-        yield
-    for text in dict.fromkeys(str(one.message) for one in said):
-        errors.print(f"note: {text}")

@@ -3,15 +3,24 @@
 from __future__ import annotations
 
 import contextlib
-import os
-import shlex
 import time
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-from vigilia.cli.show import LINE_EVERY_SECONDS, errors, output, progress_bar
+from vigilia.cli.command_line import as_typed, whole_numbers
+from vigilia.cli.label_options import (
+    EpochSeconds,
+    LabelColumn,
+    LabelFps,
+    Recording,
+    Scorer,
+    Subject,
+    warnings_as_lines,
+)
+from vigilia.cli.show import output
+from vigilia.cli.train_display import training_shown
 
 __all__ = ["train"]
 
@@ -41,8 +50,9 @@ def train(
     labels: Annotated[
         Path,
         typer.Argument(
-            metavar="LABELS.csv",
-            help="One table with a video column; or a folder with one STEM.csv for each video.",
+            metavar="LABELS",
+            help="One file that names the videos, of any format; or a folder with a file called "
+            "STEM.csv, STEM.eaf ... for each video.",
         ),
     ],
     out: Annotated[Path, _option(DATA, "The model file to write (.safetensors).")],
@@ -64,15 +74,20 @@ def train(
         list[str] | None,
         _option(DATA, "A recording (its name or stem) to keep apart; may be repeated."),
     ] = None,
-    label_column: Annotated[
-        str | None, _option(DATA, "Column of the label, if it is not called label or state.")
-    ] = None,
-    label_fps: Annotated[
-        float | None, _number(DATA, "Frames a second, if the labels count frames.")
-    ] = None,
+    label_fps: LabelFps = None,
+    epoch_seconds: EpochSeconds = None,
+    label_column: LabelColumn = None,
+    recording: Recording = None,
+    subject: Subject = None,
+    scorer: Scorer = None,
     fps: Annotated[float, _number(MODEL, "Samples per second.", min=0.01)] = 4.0,
-    clip_frames: Annotated[int, _number(MODEL, "Frames of a clip.", min=2)] = 32,
-    stride_frames: Annotated[int, _number(MODEL, "Frames between clips.", min=1)] = 8,
+    clip_frames: Annotated[
+        int | None,
+        _number(MODEL, "Frames of a clip. [default: 32, incremental models 8]", min=2),
+    ] = None,
+    stride_frames: Annotated[
+        int | None, _number(MODEL, "Frames between clips. [default: 8]", min=1)
+    ] = None,
     size: Annotated[
         int | None, _number(MODEL, "Height and width. [default: 224, nano 64]", min=8)
     ] = None,
@@ -213,19 +228,22 @@ def train(
         --curriculum 8,16,32,64 --out cow.safetensors
     """
     from vigilia.errors import OptionError
-    from vigilia.training import TrainingUpdate, TrainOptions, train_recordings
-    from vigilia.training.progress import Pace, progress_line, tensorboard_curves
+    from vigilia.timeline import LabelOptions
+    from vigilia.training import TrainOptions, train_recordings
+    from vigilia.training.progress import tensorboard_curves
     from vigilia.training.sources import read_annotated
     from vigilia.training.worker import is_first
 
-    annotated = read_annotated(videos, labels, label_column=label_column, label_fps=label_fps)
+    wanted_labels = LabelOptions(label_fps, epoch_seconds, label_column, recording, subject, scorer)
+    with warnings_as_lines():
+        annotated = read_annotated(videos, labels, wanted_labels)
     wanted = tuple(name.strip() for name in classes.split(",")) if classes else None
     options = TrainOptions(
         epochs=epochs,
         rows=rows,
         chunk_clips=chunk_clips,
         carry_probability=carry_probability,
-        curriculum=_numbers("curriculum", curriculum),
+        curriculum=whole_numbers("curriculum", curriculum),
         curriculum_recent=curriculum_recent,
         burn_in_clips=burn_in_clips,
         freeze_backbone=freeze_backbone,
@@ -267,48 +285,12 @@ def train(
         raise OptionError(f"seed must lie below 2**63, got {seed}")
     if not 0 <= drop_path < 1:
         raise OptionError(f"drop_path must lie in 0..1, got {drop_path}")
-    began = told_at = time.monotonic()
-    pace = Pace()
+    began = time.monotonic()
     with contextlib.ExitStack() as stack:
         curves = None
         if tensorboard is not None and is_first():
             curves = stack.enter_context(tensorboard_curves(tensorboard))
-        bar = stack.enter_context(progress_bar("{task.fields[figures]}"))
-        before = bar.add_task("decoding", total=None, figures="")
-        training = bar.add_task("training", total=None, figures="", visible=False)
-        metric_now = ""
-
-        def on_frame(name: str, seconds: float, duration: float | None) -> None:
-            bar.update(before, description=name, completed=seconds, total=duration)
-
-        def on_feature(name: str, done: int, total: int) -> None:
-            bar.update(before, description=f"seeing {name}", completed=done, total=total)
-
-        def on_update(update: TrainingUpdate) -> None:
-            nonlocal metric_now, told_at
-            if curves is not None:
-                curves(update)
-            if update.figures is not None:
-                figures = update.figures
-                metric_now = f"  {metric.replace('_', ' ')} {getattr(figures, metric):.3f}"
-                errors.print(
-                    f"epoch {update.epoch + 1}: validation accuracy {figures.accuracy:.3f}, "
-                    f"balanced {figures.balanced_accuracy:.3f}, kappa {figures.kappa:.3f}"
-                )
-            bar.update(before, visible=False)
-            bar.update(
-                training,
-                visible=True,
-                completed=update.update,
-                total=update.total,
-                figures=f"epoch {update.epoch + 1}  loss {update.loss:.3f}{metric_now}",
-            )
-            now = time.monotonic()
-            left = pace.seconds_left(update, now)
-            if not errors.is_terminal and now - told_at > LINE_EVERY_SECONDS:
-                told_at = now
-                errors.print(progress_line(update, left) + metric_now.replace("  ", ", "))
-
+        shown = stack.enter_context(training_shown(metric, curves))
         history = train_recordings(
             annotated,
             out=out,
@@ -329,45 +311,13 @@ def train(
             cache=cache,
             cache_features=cache_features,
             restart=restart,
-            command=_typed(context),
-            on_frame=on_frame,
-            on_feature=on_feature,
-            on_update=on_update,
+            command=as_typed(context),
+            on_frame=shown.on_frame,
+            on_feature=shown.on_feature,
+            on_update=shown.on_update,
         )
     if is_first():
         output.print(
             f"{out}: {len(history)} epochs in {time.monotonic() - began:.0f} s, "
             f"last loss {history[-1]['loss']:.3f}"
         )
-
-
-def _numbers(name: str, text: str | None) -> tuple[int, ...]:
-    """`8,16,32` -> (8, 16, 32)."""
-    from vigilia.errors import OptionError
-
-    try:
-        return tuple(int(part) for part in text.split(",")) if text else ()
-    except ValueError as error:
-        raise OptionError(
-            f"{name} must be whole numbers with commas between them, got {text!r}"
-        ) from error
-
-
-def _typed(context: typer.Context) -> str:
-    """The command line, as far as it was typed: what the model card tells to reproduce it."""
-    size = int(os.environ.get("WORLD_SIZE", "1"))
-    words = ["vigilia"] if size == 1 else ["torchrun", "--nproc-per-node", str(size)]
-    words += ["train"] if size == 1 else ["-m", "vigilia", "train"]
-    for parameter in context.command.params:
-        name = str(parameter.name)
-        source, value = context.get_parameter_source(name), context.params.get(name)
-        if source is None or source.name != "COMMANDLINE":
-            continue
-        values = value if isinstance(value, list | tuple) else [value]
-        if parameter.param_type_name == "argument":
-            words += map(str, values)
-        elif isinstance(value, bool):
-            words.append((parameter.opts if value else parameter.secondary_opts)[0])
-        else:
-            words += [word for one in values for word in (parameter.opts[0], str(one))]
-    return shlex.join(words)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from vigilia.errors import LabelError, OptionError, VideoError
-from vigilia.timeline import Labels, labels_of_video, read_label_table, read_labels
+from vigilia.timeline import LabelOptions, Labels, read_labels_of
 from vigilia.video import find_videos
 from vigilia.video.source import SUFFIXES
 
@@ -25,9 +25,7 @@ class Annotated:
 def read_annotated(
     videos: Sequence[str | Path],
     labels: str | Path,
-    *,
-    label_column: str | None = None,
-    label_fps: float | None = None,
+    options: LabelOptions | None = None,
 ) -> list[Annotated]:
     """Pairs videos with their labels.
 
@@ -35,33 +33,25 @@ def read_annotated(
         videos: files, folders of recordings, or patterns.
         labels: a file of any format that names the videos; one that does not, for a single video;
             or a folder that holds a file of the name STEM, such as STEM.csv, for each video.
-        label_column: the column of the label, where several could be meant.
-        label_fps: frames a second, where the table counts frames.
+        options: what the labels do not say, and which of them are wanted.
 
     Raises:
         VideoError: nothing is found.
         LabelError: a video has no labels, or a table cannot be used.
+        OptionError: one recording of the labels is chosen for several videos.
     """
     paths = list(dict.fromkeys(path for video in videos for path in find_videos(video)))
     if not paths:
         raise VideoError(f"{videos[0]}: no video found")
-    labels = Path(labels)
+    labels, options = Path(labels), options or LabelOptions()
     if labels.is_dir():
-        pairs = []
-        for path in paths:
-            table = _file_of(labels, path)
-            pairs.append(
-                Annotated(
-                    path,
-                    read_labels(table, video=path.name, fps=label_fps, label_column=label_column),
-                )
-            )
-        return pairs
-    if len(paths) == 1:
-        read = read_labels(labels, video=paths[0].name, fps=label_fps, label_column=label_column)
-        return [Annotated(paths[0], read)]
-    by_name = read_label_table(labels, fps=label_fps, label_column=label_column)
-    return [Annotated(path, labels_of_video(by_name, path)) for path in paths]
+        return [
+            Annotated(path, read_labels_of(_file_of(labels, path), [path.name], options)[0])
+            for path in paths
+        ]
+    names = [str(path) if len(paths) > 1 else path.name for path in paths]
+    found = read_labels_of(labels, names, options)
+    return [Annotated(path, of_path) for path, of_path in zip(paths, found, strict=True)]
 
 
 def _file_of(folder: Path, video: Path) -> Path:

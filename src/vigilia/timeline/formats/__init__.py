@@ -31,6 +31,7 @@ __all__ = [
     "format_of_name",
     "lost",
     "read_annotations",
+    "unwritable",
     "write_annotations",
 ]
 
@@ -130,13 +131,48 @@ def write_annotations(
             f"of {name} holds one; choose it with --recording, or name a folder"
         )
     losses = lost(several, chosen, options)
-    if "unlabelled" not in chosen.keeps:
-        several = tuple(
-            replace(one, events=tuple(event for event in one.events if event.label))
-            for one in several
-        )
-    write_atomically(path, chosen.write(several, options))
+    write_atomically(path, chosen.write(_labelled(several, chosen), options))
     return losses
+
+
+def unwritable(
+    annotations: Annotations,
+    path: str | Path,
+    *,
+    format: str | None = None,
+    fps: float | None = None,
+    epoch_seconds: float | None = None,
+    nrem: str = Options.nrem,
+) -> str:
+    """Why a format cannot hold one recording among several; empty if it can. Nothing is written.
+
+    Args:
+        annotations: the recording.
+        path: the file that is going to be written.
+        format: as in `write_annotations`, like all that follow.
+        fps: frames a second.
+        epoch_seconds: length of an epoch.
+        nrem: the stage NREM in EDF+.
+    """
+    chosen = _format(format_of_name(path) if format is None else format)
+    if chosen.write is None or not chosen.several:
+        return ""  # whatever recording it is
+    try:
+        refuse_broken(annotations)
+        options = Options(fps=fps, epoch_seconds=epoch_seconds, nrem=nrem)
+        chosen.write(_labelled((annotations,), chosen), options)
+    except LabelError as error:
+        return str(error)
+    return ""
+
+
+def _labelled(several: tuple[Annotations, ...], chosen: Format) -> tuple[Annotations, ...]:
+    """Without the annotations that have no label, where the format has no place for them."""
+    if "unlabelled" in chosen.keeps:
+        return several
+    return tuple(
+        replace(one, events=tuple(event for event in one.events if event.label)) for one in several
+    )
 
 
 def format_of_name(path: str | Path) -> str:

@@ -61,16 +61,15 @@ class Columns:
     def times(self) -> tuple[int, ...]:
         """The columns that say when."""
         if self.start is not None:
-            used = (self.start, self.end if self.end is not None else self.duration)
+            end = self.end if self.end is not None else self.duration
+            used = [self.start, end]
         elif self.time is not None:
-            used = (self.time, None)
+            used = [self.time]
         elif self.start_frame is not None:
-            used = (
-                self.start_frame,
-                self.end_frame if self.end_frame is not None else self.last_frame,
-            )
+            end = self.end_frame if self.end_frame is not None else self.last_frame
+            used = [self.start_frame, end]
         else:
-            used = (self.frame, None)
+            used = [self.frame]
         return tuple(column for column in used if column is not None)
 
     @property
