@@ -123,7 +123,7 @@ def test_several_scorers_make_a_consensus_and_a_ceiling(barn: Path, command: Com
     assert found["sleep"]["epoch_seconds"] == 10
     # A scorer who is no part of the truth does not change it.
     only = json.loads(command("evaluate", "out", "--truth", "anna", "--json"))
-    beside = json.loads(command("evaluate", "out", "--truth", "anna", "--scorer", "ben", "--json"))
+    beside = json.loads(command("evaluate", "out", "--truth", "anna", "--beside", "ben", "--json"))
     assert beside["kappa"] == only["kappa"] != found["kappa"]
     assert beside["scorers"]["scorers"] == ["anna", "ben"]
 
@@ -153,7 +153,7 @@ def test_options_reach_the_figures(barn: Path, command: Command) -> None:
 
 
 def test_the_words_name_every_section(barn: Path, command: Command) -> None:
-    said = command("evaluate", "out", "--truth", "anna", "--scorer", "ben")
+    said = command("evaluate", "out", "--truth", "anna", "--beside", "ben")
     for words in ("kappa", "mean over recordings", "mAP", "bouts found", "WASO", "2 scorers"):
         assert words in said
 
@@ -222,7 +222,7 @@ def test_mistakes_are_one_line_that_names_the_culprit(barn: Path, refused: Comma
         (["out", "labels.csv", "--animals", "nope.csv"], "nope.csv"),
         (["out", "labels.csv", "--report", "nope/a.html"], "nope/a.html"),
         (["out", "--truth", "anna", "--truth", "anna"], "'anna'"),
-        (["out", "--truth", "anna", "--scorer", "anna"], "'anna'"),
+        (["out", "--truth", "anna", "--beside", "anna"], "'anna'"),
         (["out", "--truth", "nobody"], "nobody"),
     ]:
         assert culprit in refused("evaluate", *words), words

@@ -10,11 +10,20 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from vigilia.cli.label_options import (
+    EpochSeconds,
+    LabelColumn,
+    LabelFps,
+    Recording,
+    Scorer,
+    Subject,
+    warnings_as_lines,
+)
 from vigilia.cli.show import LINE_EVERY_SECONDS, clock, errors, output, print_json, progress_bar
 
 if TYPE_CHECKING:
     from vigilia.evaluation import Agreement
-    from vigilia.timeline import Labels, Segment, Timeline
+    from vigilia.timeline import LabelOptions, Labels, Segment, Timeline
 
 __all__ = ["run"]
 
@@ -77,6 +86,12 @@ def run(
         Path | None,
         typer.Option(help="Labels to draw above the result and to compare with (one VIDEO)."),
     ] = None,
+    label_fps: LabelFps = None,
+    epoch_seconds: EpochSeconds = None,
+    label_column: LabelColumn = None,
+    recording: Recording = None,
+    subject: Subject = None,
+    scorer: Scorer = None,
     live: Annotated[bool, typer.Option("--live", help="Print each label as it comes.")] = False,
     restart: Annotated[
         bool, typer.Option("--restart", help="Forget an interrupted run instead of going on.")
@@ -97,13 +112,17 @@ def run(
     from vigilia.models import BUNDLED, resolve_model
     from vigilia.running import RunUpdate, name_of
     from vigilia.running import run as run_video
+    from vigilia.timeline import LabelOptions
 
     if truth is not None and len(videos) > 1:
         raise OptionError("--truth goes with one VIDEO, got several")
+    told = LabelOptions(label_fps, epoch_seconds, label_column, recording, subject, scorer)
+    if truth is None and told != LabelOptions():
+        raise OptionError("options about labels go with --truth, which names their file")
     folders = _folders(videos, out)
     classifier = resolve_model(model, weights=weights, device=device)
     # Before the run, which may take a night, and not behind it.
-    labels = None if truth is None else _read_truth(truth, videos[0], classifier.classes)
+    labels = None if truth is None else _read_truth(truth, videos[0], classifier.classes, told)
     if model in BUNDLED:
         errors.print(f"note: model '{model}' knows {BUNDLED[model]}; --model names another")
     elif str(classifier.card.get("trained_on", "")).startswith("nothing"):
@@ -256,10 +275,11 @@ def _report(timeline: Timeline, folder: Path, seconds: float, found: Agreement |
         output.print(format_agreement(found))
 
 
-def _read_truth(truth: Path, video: str, classes: tuple[str, ...]) -> Labels:
-    from vigilia.timeline import check_labels, read_labels
+def _read_truth(truth: Path, video: str, classes: tuple[str, ...], options: LabelOptions) -> Labels:
+    from vigilia.timeline import check_labels, read_labels_of
 
-    labels = read_labels(truth, video=Path(video).name)
+    with warnings_as_lines():
+        (labels,) = read_labels_of(truth, [Path(video).name], options)
     check_labels(labels, classes=classes)
     return labels
 

@@ -10,14 +10,7 @@ from pathlib import Path, PurePath
 
 from vigilia.errors import LabelError, OptionError, VigiliaError
 from vigilia.evaluation.comparison import Comparison, compare, with_consensus
-from vigilia.timeline import (
-    Labels,
-    Timeline,
-    check_labels,
-    labels_of_video,
-    read_label_table,
-    read_labels,
-)
+from vigilia.timeline import LabelOptions, Labels, Timeline, check_labels, read_labels_of
 
 __all__ = [
     "Prediction",
@@ -90,17 +83,18 @@ def pair(
     scorers: Mapping[str, Path] | None = None,
     animals: Mapping[str, str] | None = None,
     step_seconds: float = 1.0,
+    options: Mapping[str, LabelOptions] | None = None,
 ) -> list[Comparison]:
     """Puts each prediction on one grid with its labels.
 
     Args:
         predictions: from `find_predictions`.
-        truths: scorer to a table of one recording, a table with a column that names the recording,
-            or a folder of tables called like the recordings; with several the truth is their
-            consensus.
+        truths: scorer to a file of one recording, a file that names the recordings, or a folder of
+            files called like the recordings; with several the truth is their consensus.
         scorers: the same for people who are compared, but are no part of the truth.
         animals: name of the recording to animal.
         step_seconds: length of a cell.
+        options: scorer to what the files do not say, and which of their labels are wanted.
 
     Raises:
         LabelError: labels do not fit their recording, or are missing.
@@ -110,7 +104,11 @@ def pair(
     if len(everybody) < len(truths) + len(scorers or {}):
         twice = next(name for name in truths if name in (scorers or {}))
         raise OptionError(f"'{twice}' is both a truth and a scorer; name one of them otherwise")
-    labels = {name: labels_of_predictions(path, predictions) for name, path in everybody.items()}
+    told = options or {}
+    labels = {
+        name: labels_of_predictions(path, predictions, told.get(name, LabelOptions(person=name)))
+        for name, path in everybody.items()
+    }
     first = next(iter(truths))
     comparisons = []
     for index, one in enumerate(predictions):
@@ -188,21 +186,23 @@ def _read(path: Path) -> Prediction:
     return Prediction(name.removesuffix(".vigilia"), path, timeline)
 
 
-def labels_of_predictions(path: Path, predictions: Sequence[Prediction]) -> list[Labels]:
-    """The labels of each prediction: from a table, or from a folder of tables called like them.
+def labels_of_predictions(
+    path: Path, predictions: Sequence[Prediction], options: LabelOptions
+) -> list[Labels]:
+    """The labels of each prediction: from one file, or from a folder of files called like them.
 
     Raises:
         LabelError: some are missing, or cannot be read.
+        OptionError: one recording of the file is chosen for several predictions.
     """
     if path.is_dir():
-        return [_in_folder(path, one) for one in predictions]
+        return [_in_folder(path, one, options) for one in predictions]
     if len(predictions) == 1:
-        return [read_labels(path, video=predictions[0].timeline.source or None)]
-    table = read_label_table(path)
-    return [labels_of_video(table, one.name) for one in predictions]
+        return read_labels_of(path, [predictions[0].timeline.source or None], options)
+    return read_labels_of(path, [one.name for one in predictions], options)
 
 
-def _in_folder(folder: Path, prediction: Prediction) -> Labels:
+def _in_folder(folder: Path, prediction: Prediction, options: LabelOptions) -> Labels:
     stem = PurePath(prediction.name).stem
     fits = [
         one
@@ -213,7 +213,7 @@ def _in_folder(folder: Path, prediction: Prediction) -> Labels:
     refused: VigiliaError | None = None
     for one in fits:
         try:
-            readable.append(read_labels(one, video=prediction.timeline.source or None))
+            readable += read_labels_of(one, [prediction.timeline.source or None], options)
         except VigiliaError as error:
             refused = error
     if len(readable) == 1:
