@@ -29,6 +29,7 @@ ORDER = [
     "checkpoint",
     "models",
     "timeline",
+    "engine",
     "running",
     "evaluation",
     "training",
