@@ -14,6 +14,7 @@ import typer
 from vigilia.cli.bench import bench
 from vigilia.cli.demo import demo
 from vigilia.cli.evaluate import evaluate
+from vigilia.cli.events import events
 from vigilia.cli.labels import labels
 from vigilia.cli.models import models
 from vigilia.cli.run import run
@@ -46,6 +47,7 @@ for name, command in COMMANDS.items():
 
 app.add_typer(labels, name="labels")
 app.add_typer(bench, name="bench")
+app.add_typer(events, name="events")
 
 
 def _show_version(asked: bool) -> None:
