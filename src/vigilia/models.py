@@ -20,8 +20,7 @@ from vigilia.backbones import (
 from vigilia.checkpoint import load_model
 from vigilia.errors import CheckpointError, OptionError
 from vigilia.layers.flops import count_flops
-from vigilia.preprocessing import Preprocessing
-from vigilia.stream import ModelSpec, StreamClassifier, build_model, create_model
+from vigilia.stream import StreamClassifier, create_model
 
 __all__ = [
     "BUNDLED",
@@ -132,13 +131,9 @@ def kinetics400_model(name: str, *, memory: str = "none") -> StreamClassifier:
         OptionError: there are no Kinetics weights for this backbone.
         VigiliaError: they cannot be fetched.
     """
-    spec = ModelSpec(
-        name=name,
-        memory=memory,
-        classes=kinetics400_classes(),
-        preprocessing=Preprocessing(mean=KINETICS400_MEAN, std=KINETICS400_STD),
-    )
-    model = build_model(spec)
+    model = create_model(name, memory=memory, classes=kinetics400_classes(), drop_path=0.1)
+    assert model.preprocessing.mean == KINETICS400_MEAN
+    assert model.preprocessing.std == KINETICS400_STD
     load_backbone_weights(model, fetch_kinetics400(name))
     model.card = {"trained_on": "Kinetics-400 (torchvision's weights), short web videos of people"}
     return model

@@ -12,21 +12,23 @@ from __future__ import annotations
 
 import copy
 import inspect
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field, replace
 from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
 
-from vigilia.backbones import BACKBONES, Backbone
+from vigilia.backbones import BACKBONES, Backbone, BackboneState, StreamingBackbone
 from vigilia.errors import InputError, OptionError
 from vigilia.memory import MEMORIES, Features, Memory
 from vigilia.preprocessing import Preprocessing
-from vigilia.state import State, where_rows
+from vigilia.state import State, reset, where_rows
 
 __all__ = [
     "ModelSpec",
+    "Precision",
     "StreamClassifier",
     "StreamState",
     "build_model",
@@ -35,18 +37,24 @@ __all__ = [
 ]
 
 
+Precision = Callable[[], AbstractContextManager[Any]]
+"""Makes the context in which a backbone computes, such as autocast."""
+
+
 @dataclass(frozen=True)
 class StreamState(State):
     """Everything a stream carries from clip to clip.
 
     Attributes:
         memory: the memory's own state.
+        backbone: what a streaming backbone keeps of earlier frames; empty for a plain one.
         seconds: (B,) float64, when each row's last clip ended.
         clips: (B,) int64, how many clips each row has seen.
         logits: (B, K) of each row's last clip; an idle row shows them again.
     """
 
     memory: State
+    backbone: BackboneState
     seconds: Tensor
     clips: Tensor
     logits: Tensor
@@ -118,6 +126,8 @@ class StreamClassifier(nn.Module):
     @property
     def receptive_frames(self) -> int:
         """Frames that reach the logits without memory; what memory adds is on top."""
+        if isinstance(self.backbone, StreamingBackbone):
+            return self.backbone.receptive_frames
         return self.preprocessing.clip_frames
 
     @property
@@ -144,8 +154,18 @@ class StreamClassifier(nn.Module):
         like = self.head.weight
         where = torch.device(device) if device is not None else like.device
         kind = dtype or like.dtype
+        carried = BackboneState()
+        if isinstance(self.backbone, StreamingBackbone):
+            carried = self.backbone.init_state(
+                batch_size,
+                height=self.preprocessing.height,
+                width=self.preprocessing.width,
+                device=where,
+                dtype=kind,
+            )
         return StreamState(
             memory=cast(Memory, self.memory).init_state(batch_size, device=where, dtype=kind),
+            backbone=carried,
             seconds=torch.zeros(batch_size, device=where, dtype=torch.float64),
             clips=torch.zeros(batch_size, device=where, dtype=torch.int64),
             logits=torch.zeros(batch_size, len(self.classes), device=where, dtype=like.dtype),
@@ -158,36 +178,160 @@ class StreamClassifier(nn.Module):
         *,
         active: Tensor | None = None,
         seconds: Tensor | None = None,
+        precision: Precision = nullcontext,
     ) -> tuple[Tensor, StreamState]:
         """Classifies one clip of each stream and remembers it.
 
         clip: (B, C, T, H, W) -> logits (B, K).
 
         Args:
-            clip: normalised frames, see `Preprocessing.to_clip`.
+            clip: normalised frames, see `Preprocessing.to_clip`; for a streaming backbone the new
+                ones alone.
             state: from `init_state` or the step before.
             active: (B,) bool; rows that are false are left as they were, bit for bit, and show
                 their last logits again. None means all rows.
-            seconds: (B,) float64, when each clip ended. None lets the nominal stride pass.
+            seconds: (B,) float64, when each clip ended. None lets the nominal stride pass. Where
+                more than a step's frames are missing, a streaming backbone starts anew; memory,
+                which counts in seconds, does not.
+            precision: makes the context in which the backbone, nearly all of the work, runs, such
+                as autocast. Memory and head cost little, and what is rounded there adds up over
+                hours: they keep the precision of their weights.
 
         Raises:
             InputError: a shape that does not fit.
         """
         self._check(clip, state, active, seconds)
+        missed = None
         if seconds is None:
             seconds = state.seconds + self.preprocessing.stride_seconds
-        backbone, memory = cast(Backbone, self.backbone), cast(Memory, self.memory)
-        readers = memory.readers(state.memory, seconds=seconds, clips=state.clips)
-        features = backbone(clip, readers)
-        _, new = self.step_features(features, backbone.pool(features), state, seconds=seconds)
+        elif self.streams:
+            missed = self._missed(seconds, state.seconds)
+        features, pooled, carried = self._see(
+            clip, state, (), seconds=seconds, missed=missed, precision=precision
+        )
+        state_seen = replace(state, backbone=carried)
+        _, new = self.step_features(features, pooled, state_seen, seconds=seconds)
         if active is not None:
             new = where_rows(active, new, state)
         return new.logits, new
 
+    def steps(
+        self,
+        clips: Tensor,
+        state: StreamState,
+        *,
+        starts: Tensor,
+        seconds: Tensor,
+        precision: Precision = nullcontext,
+    ) -> tuple[list[Tensor], StreamState]:
+        """S steps of a streaming backbone: how it is trained. S calls of `step` give the same.
+
+        The stages before the first that reads memory run over all steps in parallel; memory is
+        recurrent, so the others follow step by step.
+
+        clips: (B, S, C, T, H, W) -> S times logits (B, K).
+
+        Args:
+            clips: of consecutive steps.
+            state: before the first.
+            starts: (B, S) bool, where a row's whole state is to be empty before the step.
+            seconds: (B, S) float64, when each clip ended.
+            precision: as in `step`.
+        """
+        assert isinstance(self.backbone, StreamingBackbone)
+        count = clips.shape[1]
+        before = torch.cat([state.seconds[:, None], seconds[:, :-1]], dim=1)
+        missed = self._missed(seconds, before)
+        readers = cast(Memory, self.memory).readers(
+            state.memory, seconds=seconds[:, 0], clips=state.clips
+        )
+        alone = min(readers, default=len(self.backbone.stage_dims) + 1) - 1
+        with precision():
+            ahead, behind = self.backbone.run_stages(
+                clips.transpose(1, 2).flatten(2, 3),  # (B, C, S * T, H, W)
+                state.backbone,
+                last=alone,
+                starts=starts | missed,
+            )
+        by_step = [tokens.unflatten(1, (count, -1)).unbind(1) for tokens in ahead]
+        logits = []
+        for index in range(count):
+            if starts[:, index].any():  # a state is large, and a reset is a copy of it
+                state = reset(state, starts[:, index])
+            features, pooled, carried = self._see(
+                clips[:, index],
+                state,
+                tuple(tokens[index] for tokens in by_step),
+                seconds=seconds[:, index],
+                missed=missed[:, index],
+                precision=precision,
+            )
+            shown, state = self.step_features(
+                features, pooled, replace(state, backbone=carried), seconds=seconds[:, index]
+            )
+            logits.append(shown)
+        parts = (*behind.stages[:alone], *state.backbone.stages[alone:])
+        return logits, replace(state, backbone=BackboneState(parts))
+
+    @property
+    def streams(self) -> bool:
+        """Whether the backbone is a streaming one."""
+        return isinstance(self.backbone, StreamingBackbone)
+
+    def _see(
+        self,
+        clip: Tensor,
+        state: StreamState,
+        begun: Features,
+        *,
+        seconds: Tensor,
+        missed: Tensor | None,
+        precision: Precision,
+    ) -> tuple[Features, Tensor, BackboneState]:
+        """The first half of a step: the backbone, with memory read in its blocks.
+
+        Args:
+            begun: tokens of its first stages, where they have run already.
+            missed: (B,) bool, rows of which the frames just before the clip were never seen.
+
+        Returns:
+            Tokens of every stage, the pooled ones (B, D), and the backbone's state behind the clip.
+        """
+        memory, backbone = cast(Memory, self.memory), cast(Backbone, self.backbone)
+        readers = memory.readers(state.memory, seconds=seconds, clips=state.clips)
+        carried = state.backbone
+        with precision():
+            if not isinstance(self.backbone, StreamingBackbone):
+                features = backbone(clip, readers)
+            elif begun:
+                rest, carried = self.backbone.run_stages(
+                    begun[-1],
+                    carried,
+                    first=len(begun) + 1,
+                    starts=None if missed is None else missed[:, None],
+                    readers=readers,
+                )
+                features = (*begun, *rest)
+            else:
+                features, carried = self.backbone.step(clip, carried, readers, starts=missed)
+            pooled = backbone.pool(features)
+        if precision is nullcontext:
+            return features, pooled, carried
+        return tuple(tokens.float() for tokens in features), pooled.float(), carried
+
+    def _missed(self, seconds: Tensor, before: Tensor) -> Tensor:
+        """Where a hole of more than one stride lies between a clip and the one before.
+
+        Args:
+            seconds: float64, when each clip ended.
+            before: likewise, the clip before it.
+        """
+        return seconds - before > 2 * self.preprocessing.stride_seconds
+
     def step_features(
         self, features: Features, pooled: Tensor, state: StreamState, *, seconds: Tensor
     ) -> tuple[Tensor, StreamState]:
-        """The second half of `step`: what comes after the backbone.
+        """The second half of `step`: what comes after the backbone, whose state is left alone.
 
         Args:
             features: tokens of every stage; those that the memory does not write may be empty.
@@ -200,7 +344,11 @@ class StreamClassifier(nn.Module):
         )
         logits = self.head(embedding)
         return logits, StreamState(
-            memory=remembered, seconds=seconds, clips=state.clips + 1, logits=logits
+            memory=remembered,
+            backbone=state.backbone,
+            seconds=seconds,
+            clips=state.clips + 1,
+            logits=logits,
         )
 
     def _check(
@@ -247,6 +395,7 @@ def resampled(
         clip_frames=trained.clip_frames if clip_frames is None else clip_frames,
         stride_frames=trained.stride_frames if stride_frames is None else stride_frames,
     )
+    _check_frames(model.backbone, model.spec.name, preprocessing)
     other = copy.copy(model)  # shares the parameters
     other.spec = replace(model.spec, preprocessing=preprocessing)
     return other
@@ -259,8 +408,8 @@ def create_model(
     memory: str = "fam",
     classes: Iterable[str] | None = None,
     fps: float = 4.0,
-    clip_frames: int = 32,
-    stride_frames: int = 8,
+    clip_frames: int | None = None,
+    stride_frames: int | None = None,
     height: int = 224,
     width: int = 224,
     background: float = 1.0,
@@ -276,8 +425,8 @@ def create_model(
         memory: a key of `vigilia.memory.MEMORIES`: "fam", "pilot", "gru", "none" or "memvit".
         classes: names of the K classes; by default "0", "1", ...
         fps: samples per second the model expects.
-        clip_frames: T.
-        stride_frames: frames from one step to the next.
+        clip_frames: T; by default 32, or what a streaming backbone takes.
+        stride_frames: frames from one step to the next; by default 8, or likewise.
         height: H in pixels.
         width: W in pixels.
         background: how much of what does not move is kept; see `Preprocessing`.
@@ -297,34 +446,65 @@ def create_model(
         raise OptionError(f"num_classes is {num_classes}, but classes has {len(names)} names")
     if not names or len(set(names)) != len(names):
         raise OptionError(f"classes must be different names, at least one, got {list(names)}")
+    backbone_options = {
+        "drop_path": drop_path,
+        "checkpoint_activations": checkpoint_activations,
+    }
+    backbone = _build_backbone(name, backbone_options)
+    frames, stride = _frames_of(backbone)
     spec = ModelSpec(
         name=name,
         memory=memory,
         classes=names,
         preprocessing=Preprocessing(
             fps=fps,
-            clip_frames=clip_frames,
-            stride_frames=stride_frames,
+            clip_frames=frames if clip_frames is None else clip_frames,
+            stride_frames=stride if stride_frames is None else stride_frames,
             height=height,
             width=width,
             background=background,
         ),
         memory_options=dict(memory_options),
-        backbone_options={
-            "drop_path": drop_path,
-            "checkpoint_activations": checkpoint_activations,
-        },
+        backbone_options=backbone_options,
     )
-    return build_model(spec)
+    return _join(backbone, spec)
 
 
 def build_model(spec: ModelSpec) -> StreamClassifier:
     """Builds the model that a spec describes, with fresh weights."""
-    if spec.name not in BACKBONES:
-        raise OptionError(f"no model named {spec.name!r}; there are {', '.join(BACKBONES)}")
+    return _join(_build_backbone(spec.name, spec.backbone_options), spec)
+
+
+def _build_backbone(name: str, options: Mapping[str, Any]) -> nn.Module:
+    if name not in BACKBONES:
+        raise OptionError(f"no model named {name!r}; there are {', '.join(BACKBONES)}")
+    return cast(nn.Module, BACKBONES[name](**options))
+
+
+def _frames_of(backbone: nn.Module) -> tuple[int, int]:
+    """Frames of a clip and from one to the next, unless somebody asks for others."""
+    if isinstance(backbone, StreamingBackbone):
+        return backbone.step_frames, backbone.step_frames
+    return Preprocessing.clip_frames, Preprocessing.stride_frames
+
+
+def _check_frames(backbone: nn.Module, name: str, preprocessing: Preprocessing) -> None:
+    """Refuses clips that a streaming backbone cannot take."""
+    if not isinstance(backbone, StreamingBackbone):
+        return
+    frames = (preprocessing.clip_frames, preprocessing.stride_frames)
+    if frames != (backbone.step_frames, backbone.step_frames):
+        raise OptionError(
+            f"{name} takes {backbone.step_frames} new frames a step, so clip_frames and "
+            f"stride_frames must both be {backbone.step_frames}, got {frames[0]} and {frames[1]}"
+        )
+
+
+def _join(backbone: nn.Module, spec: ModelSpec) -> StreamClassifier:
+    """Memory and head for a backbone."""
+    _check_frames(backbone, spec.name, spec.preprocessing)
     if spec.memory not in MEMORIES:
         raise OptionError(f"no memory named {spec.memory!r}; there are {', '.join(MEMORIES)}")
-    backbone = BACKBONES[spec.name](**spec.backbone_options)
     make_memory = MEMORIES[spec.memory]
     known = list(inspect.signature(make_memory).parameters)[1:]
     for option in spec.memory_options:

@@ -1,9 +1,11 @@
-"""The stream contract: what `init_state` and `step` promise, for every memory there is."""
+"""The stream contract: what `init_state` and `step` promise, for every memory and both kinds of
+backbone: one that sees whole clips, and one that sees new frames and carries a state."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from copy import deepcopy
+from dataclasses import replace
 from functools import cache
 from typing import Any
 
@@ -16,7 +18,7 @@ from vigilia.memory import MEMORIES
 from vigilia.memory.fam import MemoryState
 from vigilia.preprocessing import Preprocessing
 from vigilia.state import detach, named_tensors, reset, where_rows
-from vigilia.stream import ModelSpec, StreamClassifier, StreamState, create_model
+from vigilia.stream import ModelSpec, StreamClassifier, StreamState, create_model, resampled
 
 TINY = {"slots": 3, "summary_tokens": 4, "head_dim": 8}
 CACHE = {"clips": 3, "grid": (4, 2, 2), "head_dim": 8}
@@ -36,6 +38,10 @@ PRESETS: dict[str, tuple[str, dict[str, Any]]] = {
     "gru": ("gru", {"hidden": 8}),
     "none": ("none", {}),
 }
+INCREMENTAL = {
+    f"incremental, {name}": PRESETS[name] for name in ("fam", "pilot", "memvit", "gru", "none")
+}
+PRESETS |= INCREMENTAL
 REMEMBER = [name for name in PRESETS if name != "none"]
 CACHES = [name for name, (memory, _) in PRESETS.items() if memory == "memvit"]  # without gradient
 GATED = [name for name, (memory, _) in PRESETS.items() if memory in ("fam", "pilot", "memvit")]
@@ -52,16 +58,18 @@ def build(preset: str, *, seed: int = 0, opened: bool = True, **options: Any) ->
 def _build(preset: str, seed: int, opened: bool, **options: Any) -> StreamClassifier:
     torch.manual_seed(seed)
     memory, own = PRESETS[preset]
+    # A step of half a second in either case.
+    frames = {"clip_frames": 8, "stride_frames": 2, "fps": 4.0}
+    if preset in INCREMENTAL:
+        frames = {"fps": 16.0}
     model = create_model(
-        "swin3d_nano",
+        f"swin3d_nano{'_incremental' if preset in INCREMENTAL else ''}",
         num_classes=3,
         memory=memory,
-        clip_frames=8,
-        stride_frames=2,
         height=32,
         width=32,
         **own,
-        **options,
+        **frames | options,
     )
     nn.init.normal_(model.head.weight)
     if opened:
@@ -320,11 +328,9 @@ def test_a_step_leaves_the_old_state_alone(preset: str) -> None:
 
 @every_preset
 @torch.no_grad()
-@pytest.mark.parametrize(("fps", "stride_seconds"), [(4.0, 0.5), (2.0, 1.0)])
-def test_without_seconds_the_nominal_stride_passes(
-    preset: str, fps: float, stride_seconds: float
-) -> None:
-    model = build(preset, fps=fps)
+@pytest.mark.parametrize("stride_seconds", [0.5, 1.0])
+def test_without_seconds_the_nominal_stride_passes(preset: str, stride_seconds: float) -> None:
+    model = build(preset, fps=(8 if preset in INCREMENTAL else 2) / stride_seconds)
     nominal, stated = model.init_state(2), model.init_state(2)
     for step, clip in enumerate(clips(2, 5), start=1):
         now = torch.full((2,), step * stride_seconds, dtype=torch.float64)
@@ -361,7 +367,7 @@ def test_only_the_age_of_a_slot_matters_not_the_clock(preset: str) -> None:
 
 @pytest.mark.parametrize("preset", AGEING)
 def test_two_and_four_samples_a_second_mean_the_same_at_the_same_times(preset: str) -> None:
-    slow, fast = build(preset, fps=2.0), build(preset, fps=4.0)
+    slow, fast = (build(preset, fps=s * (4 if preset in INCREMENTAL else 1)) for s in (2.0, 4.0))
     sequence, times = clips(2, 6), [1.0, 2.0, 3.0, 4.0, 5.0, 6.0]
     assert torch.equal(at_times(slow, sequence, times), at_times(fast, sequence, times))
     assert not torch.equal(play(slow, sequence)[0], play(fast, sequence)[0])
@@ -380,7 +386,8 @@ def test_detaching_stops_the_gradient_and_nothing_else(preset: str) -> None:
         logits, _ = model.step(second, detach(state) if cut else state)
         [gradient] = torch.autograd.grad(logits.sum(), first, allow_unused=True)
         reached = gradient is not None and bool(gradient.abs().max() > 0)
-        assert reached == (preset not in ("none", *CACHES) and not cut)
+        carries = preset in INCREMENTAL or preset not in ("none", *CACHES)
+        assert reached == (carries and not cut)
 
 
 def used_parameters(model: StreamClassifier, preset: str) -> dict[str, nn.Parameter]:
@@ -423,7 +430,8 @@ def test_gradient_reaches_the_writer_in_the_same_step_only_through_the_embedding
 
 @pytest.mark.parametrize("preset", GATED)
 def test_with_fresh_gates_the_logits_are_the_plain_backbones_bit_for_bit(preset: str) -> None:
-    model, plain = build(preset, opened=False), build("none", seed=5)
+    model = build(preset, opened=False)
+    plain = build("incremental, none" if preset in INCREMENTAL else "none", seed=5)
     plain.load_state_dict(
         {
             name: tensor
@@ -447,8 +455,9 @@ def test_every_gate_starts_at_zero_and_is_there(preset: str) -> None:
     # Stages 3 and 4, each read by the clip's tokens, or by its embedding, too; that one hears all
     # feedback tokens together, where there are some.
     model = build(preset)
-    fed = preset not in ("pilot", *CACHES) and model.memory.feedback_tokens > 0
-    assert len(gates) == (2 if preset in ("pilot", *CACHES) else 6 if fed else 4)
+    plain = PRESETS[preset][0] in ("pilot", "memvit")
+    fed = not plain and model.memory.feedback_tokens > 0
+    assert len(gates) == (2 if plain else 6 if fed else 4)
     assert not any(gate.any() for gate in gates.values())
 
 
@@ -550,9 +559,26 @@ def test_a_batch_of_no_streams_is_refused() -> None:
 @every_preset
 def test_models_declare_what_they_see_and_when(preset: str) -> None:
     model = build(preset)
-    assert (model.clip_frames, model.stride_frames) == (8, 2)
-    assert model.receptive_frames == 8
-    assert model.latency_frames == 2
+    streams = preset in INCREMENTAL
+    assert (model.clip_frames, model.stride_frames) == (8, 8 if streams else 2)
+    assert model.receptive_frames == (48 if streams else 8)
+    assert model.latency_frames == (8 if streams else 2)
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("preset", ["none", "incremental, none"])
+def test_what_a_model_declares_to_see_is_what_it_sees(preset: str) -> None:
+    model = build(preset)
+    for parameter in model.backbone.parameters():  # else what comes through six blocks is too faint
+        nn.init.normal_(parameter, std=0.5)
+    reach = model.receptive_frames // 8
+    sequence = clips(1, reach + 2)
+    straight, _ = play(model, sequence)
+    for step in range(reach + 2):
+        other = sequence.clone()
+        other[step, 0, :, 0] += 1
+        changed = (play(model, other)[0] != straight).any(dim=(1, 2))
+        assert changed.tolist() == [step <= now < step + reach for now in range(reach + 2)]
 
 
 @every_preset
@@ -563,6 +589,7 @@ def test_a_state_of_another_precision_keeps_clocks_exact(preset: str) -> None:
     assert half.clips.dtype == torch.int64
     assert half.logits.dtype == state.logits.dtype  # what is reported keeps its precision
     assert half.nbytes < state.nbytes or preset == "none"
+    assert half.nbytes < 0.6 * state.nbytes or preset not in INCREMENTAL
 
 
 @every_preset
@@ -600,3 +627,81 @@ def test_a_state_in_bfloat16_halves_the_bytes_and_hardly_moves_the_logits(memory
     torch.testing.assert_close(rounded, exact, atol=0.02, rtol=0.02)
     if memory in ("fam", "pilot", "memvit"):
         assert half.nbytes < 0.52 * full.nbytes
+
+
+@pytest.mark.parametrize("preset", INCREMENTAL)
+@pytest.mark.parametrize("holes", [False, True])
+def test_steps_in_parallel_equal_steps_one_by_one(preset: str, holes: bool) -> None:
+    """The definition of the mode: at every position, the first and those behind a reset too."""
+    model = build(preset)
+    sequence = clips(3, 9)
+    starts = torch.zeros(9, 3, dtype=torch.bool)
+    starts[4, 1] = starts[7, 1] = starts[8, 2] = True
+    seconds = 0.5 * torch.arange(1, 10, dtype=torch.float64)[:, None].repeat(1, 3)
+    if holes:
+        seconds[3:, 0] += 1.5
+        seconds[5:, 1] += 60.0
+    _, before = play(model, clips(3, 2, seed=3))
+    before = detach(replace(before, seconds=torch.zeros(3, dtype=torch.float64)))
+    state, logits, gradients = before, [], []
+    for clip, anew, now in zip(sequence, starts, seconds, strict=True):
+        state = reset(state, anew)
+        shown, state = model.step(clip, state, seconds=now)
+        logits.append(shown)
+    together, behind = model.steps(
+        sequence.transpose(0, 1), before, starts=starts.T, seconds=seconds.T
+    )
+    for one, other in zip(logits, together, strict=True):
+        torch.testing.assert_close(other, one, rtol=1e-5, atol=1e-5)
+    for name, tensor in named_tensors(state).items():
+        torch.testing.assert_close(named_tensors(behind)[name], tensor, rtol=1e-5, atol=1e-5)
+    for shown in (logits, together):
+        model.zero_grad()
+        torch.stack(shown).square().sum().backward()
+        gradients.append(
+            {name: p.grad for name, p in model.named_parameters() if p.grad is not None}
+        )
+    assert gradients[0].keys() == gradients[1].keys()
+    for name, gradient in gradients[0].items():
+        scale = gradient.abs().max() + 1e-6
+        torch.testing.assert_close(gradients[1][name] / scale, gradient / scale, rtol=0, atol=1e-4)
+
+
+@pytest.mark.parametrize("preset", INCREMENTAL)
+@torch.no_grad()
+def test_a_hole_of_more_than_a_step_empties_the_backbone_and_not_the_memory(preset: str) -> None:
+    model = build(preset)
+    _, state = play(model, clips(2, 6))
+    following = clips(2, 1, seed=5)[0]
+    for late, forgotten in ((0.5, False), (1.0, False), (1.1, True), (3600.0, True)):
+        now = state.seconds + torch.tensor([late, 0.5], dtype=torch.float64)
+        logits, after = model.step(following, state, seconds=now)
+        emptied = replace(state, backbone=reset(state.backbone, rows_of(forgotten, 0)))
+        expected, behind = model.step(following, emptied, seconds=now)
+        assert torch.equal(logits, expected)
+        assert same(after, behind)
+        plain, _ = model.step(following, state, seconds=state.seconds + 0.5)
+        assert torch.equal(plain[1], logits[1])
+
+
+@torch.no_grad()
+def test_what_went_bad_before_a_hole_is_gone_behind_it() -> None:
+    model = build("incremental, none")
+    _, bad = play(model, torch.full_like(clips(1, 3), float("nan")))
+    logits, _ = model.step(clips(1, 1)[0], bad, seconds=bad.seconds + 60)
+    assert logits.isfinite().all()
+
+
+@pytest.mark.parametrize("frames", [{"clip_frames": 32}, {"stride_frames": 4}])
+def test_a_streaming_backbone_says_which_frames_it_takes(frames: dict[str, int]) -> None:
+    with pytest.raises(OptionError, match="swin3d_nano_incremental takes 8 new frames a step"):
+        create_model("swin3d_nano_incremental", num_classes=2, **frames)
+    with pytest.raises(OptionError, match="must both be 8"):
+        resampled(build("incremental, none"), **frames)
+    assert resampled(build("incremental, none"), fps=8.0).preprocessing.stride_seconds == 1.0
+
+
+def test_a_step_takes_the_new_frames_alone() -> None:
+    model = build("incremental, none")
+    with pytest.raises(OptionError, match="takes the 8 new frames, got 16"):
+        model.step(torch.randn(2, 3, 16, 32, 32), model.init_state(2))

@@ -196,14 +196,14 @@ def test_rows_are_emptied_exactly_where_a_recording_ends(monkeypatch: pytest.Mon
     seen: list[list[int]] = []
     step = model.step
 
-    def watched(clip: Tensor, state: Any, *, seconds: Tensor) -> Any:
+    def watched(clip: Tensor, state: Any, **rest: Any) -> Any:
         empty = named_tensors(reset(state))
         for row in range(3):
             if state.clips[row] == 0:
                 for name, tensor in named_tensors(state).items():
                     assert torch.equal(tensor[row], empty[name][row]), name
         seen.append(state.clips.tolist())
-        return step(clip, state, seconds=seconds)
+        return step(clip, state, **rest)
 
     monkeypatch.setattr(model, "step", watched)
     options = TrainOptions(rows=3, chunk_clips=30, carry_probability=1.0, seed=2)

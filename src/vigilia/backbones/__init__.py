@@ -10,6 +10,9 @@ The contract, `Backbone`, is what the memory, the classifier and the trainer rel
   attention and MLP: `x = x + attention(norm1(x)); x = x + reader(x); x = x + mlp(norm2(x))`.
 - `backbone.pool(features)` is (B, D): the clip in one vector.
 - `stage_dims` and `embedding_dim` say how wide these are.
+
+A `StreamingBackbone` is also called step by step, with the new frames alone and a state that holds
+what it keeps of the earlier ones: `features, state = backbone.step(clip, state, readers)`.
 """
 
 from __future__ import annotations
@@ -17,8 +20,15 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from vigilia.backbones.base import Backbone, Reader
+from vigilia.backbones.base import Backbone, BackboneState, Reader, StreamingBackbone
 from vigilia.backbones.conv3d import Conv3D, conv3d_nano
+from vigilia.backbones.incremental_swin import (
+    IncrementalSwin3D,
+    swin3d_b_incremental,
+    swin3d_nano_incremental,
+    swin3d_s_incremental,
+    swin3d_t_incremental,
+)
 from vigilia.backbones.kinetics400 import (
     KINETICS400_CROP_PIXELS,
     KINETICS400_MEAN,
@@ -46,17 +56,24 @@ __all__ = [
     "KINETICS400_WEIGHTS",
     "NANO",
     "Backbone",
+    "BackboneState",
     "Conv3D",
+    "IncrementalSwin3D",
     "Reader",
+    "StreamingBackbone",
     "Swin3D",
     "conv3d_nano",
     "fetch_kinetics400",
     "from_torchvision",
     "kinetics400_classes",
     "swin3d_b",
+    "swin3d_b_incremental",
     "swin3d_nano",
+    "swin3d_nano_incremental",
     "swin3d_s",
+    "swin3d_s_incremental",
     "swin3d_t",
+    "swin3d_t_incremental",
 ]
 
 BACKBONES: dict[str, Callable[..., Any]] = {
@@ -65,7 +82,11 @@ BACKBONES: dict[str, Callable[..., Any]] = {
     "swin3d_t": swin3d_t,
     "swin3d_s": swin3d_s,
     "swin3d_b": swin3d_b,
+    "swin3d_nano_incremental": swin3d_nano_incremental,
+    "swin3d_t_incremental": swin3d_t_incremental,
+    "swin3d_s_incremental": swin3d_s_incremental,
+    "swin3d_b_incremental": swin3d_b_incremental,
 }
 
-NANO = ("conv3d_nano", "swin3d_nano")
+NANO = ("conv3d_nano", "swin3d_nano", "swin3d_nano_incremental")
 """Backbones for small pictures: 64 by 64 pixels unless another size is asked for."""

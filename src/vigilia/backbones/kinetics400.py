@@ -32,12 +32,16 @@ KINETICS400_STD = (0.229, 0.224, 0.225)
 KINETICS400_RESIZE_PIXELS = 256
 KINETICS400_CROP_PIXELS = 224
 
-# Name -> torchvision's weight enum and its member. `_22k` was pre-trained on ImageNet-22k.
+# Name -> torchvision's weight enum and its member. `_22k` was pre-trained on ImageNet-22k. The
+# incremental ones start from clip mode's weights, which have the same shapes.
 KINETICS400_WEIGHTS: dict[str, tuple[str, str]] = {
     "swin3d_t": ("Swin3D_T_Weights", "KINETICS400_V1"),
     "swin3d_s": ("Swin3D_S_Weights", "KINETICS400_V1"),
     "swin3d_b": ("Swin3D_B_Weights", "KINETICS400_V1"),
     "swin3d_b_22k": ("Swin3D_B_Weights", "KINETICS400_IMAGENET22K_V1"),
+    "swin3d_t_incremental": ("Swin3D_T_Weights", "KINETICS400_V1"),
+    "swin3d_s_incremental": ("Swin3D_S_Weights", "KINETICS400_V1"),
+    "swin3d_b_incremental": ("Swin3D_B_Weights", "KINETICS400_V1"),
 }
 
 

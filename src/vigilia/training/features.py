@@ -20,7 +20,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
-from vigilia.backbones import Backbone
+from vigilia.backbones import Backbone, StreamingBackbone
 from vigilia.errors import InputError, OptionError
 from vigilia.memory.gru import GruMemory
 from vigilia.stream import StreamClassifier, StreamState
@@ -107,20 +107,47 @@ def see_clips(
     batch: int = 16,
 ) -> Iterator[tuple[Tensor, ...]]:
     """The same for some clips, `batch` at a time: tokens of each stage, then the pooled ones."""
-    backbone = cast(Backbone, model.backbone.eval())
+    backbone = model.backbone.eval()
     used = used_stages(model)
     device = model.head.weight.device
-    for first in range(clips.start, clips.stop, batch):
-        chosen = recording.clips[first : min(first + batch, clips.stop)]
-        clip = model.preprocessing.to_clip(torch.from_numpy(recording.frames[chosen]).to(device))
+    start, state = clips.start, None
+    if isinstance(backbone, StreamingBackbone):
+        # What earlier clips left in its state matters as far as it reaches.
+        start = max(0, start - (backbone.receptive_frames // backbone.step_frames - 1))
+        state = model.init_state(1).backbone
+    for first in range(start, clips.stop, batch):
+        numbers = range(first, min(first + batch, clips.stop))
+        shown = torch.from_numpy(recording.frames[recording.clips[first : numbers.stop]])
+        clip = model.preprocessing.to_clip(shown.to(device))
         if look is not None:
             clip = torch.cat([apply_look(one[None], look) for one in clip])
-        features = backbone(clip)
+        if isinstance(backbone, StreamingBackbone):
+            assert state is not None
+            starts = _starts(model, recording, numbers).to(device)
+            sequence = clip.transpose(0, 1).flatten(1, 2)[None]  # (1, C, S * T, H, W)
+            whole, state = backbone.run_stages(sequence, state, starts=starts)
+            features = tuple(tokens[0].unflatten(0, (len(clip), -1)) for tokens in whole)
+        else:
+            features = backbone(clip)
+        pooled = cast(Backbone, backbone).pool(features)
+        new = slice(max(0, clips.start - first), None)
         kept = (
-            tokens.half().cpu() if number in used else tokens.new_empty(len(tokens), 0).cpu()
+            tokens[new].half().cpu()
+            if number in used
+            else tokens.new_empty(len(tokens[new]), 0).cpu()
             for number, tokens in enumerate(features, start=1)
         )
-        yield (*kept, backbone.pool(features).float().cpu())
+        if len(pooled[new]):
+            yield (*kept, pooled[new].float().cpu())
+
+
+def _starts(model: StreamClassifier, recording: Recording, clips: range) -> Tensor:
+    """(1, S) bool: the clips in front of which a hole lies, as `StreamClassifier.step` sees it."""
+    ends = recording.end_seconds[clips.start : clips.stop]
+    before = recording.end_seconds[max(0, clips.start - 1) : clips.stop - 1]
+    if clips.start == 0:
+        before = np.concatenate([ends[:1], before])
+    return torch.from_numpy(ends - before > 2 * model.preprocessing.stride_seconds)[None]
 
 
 def make_readable(model: StreamClassifier) -> None:

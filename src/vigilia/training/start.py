@@ -45,8 +45,8 @@ def train_recordings(
     classes: tuple[str, ...] | None = None,
     validation: Sequence[str] = (),
     fps: float = 4.0,
-    clip_frames: int = 32,
-    stride_frames: int = 8,
+    clip_frames: int | None = None,
+    stride_frames: int | None = None,
     size: int | None = None,
     background: float = 1.0,
     drop_path: float = 0.0,
@@ -76,8 +76,8 @@ def train_recordings(
         classes: their order; by default those in the labels, sorted.
         validation: names of recordings to keep apart.
         fps: with a backbone's name: samples per second.
-        clip_frames: likewise, T.
-        stride_frames: likewise, frames from one step to the next.
+        clip_frames: likewise, T; by default 32, or what a streaming backbone takes.
+        stride_frames: likewise, frames from one step to the next; by default 8, or the same.
         size: likewise, height and width.
         background: likewise, how much of what does not move is kept; see `Preprocessing`.
         drop_path: likewise, stochastic depth.

@@ -5,9 +5,10 @@ Letters: B rows, K clips of a stretch; in `class_weights` also classes.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager
-from typing import Any, cast
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import nullcontext
+from dataclasses import dataclass
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 import torch
@@ -15,21 +16,34 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.utils.checkpoint import checkpoint
 
-from vigilia.backbones import Backbone
 from vigilia.errors import InputError
-from vigilia.memory import Memory
 from vigilia.state import reset
-from vigilia.stream import StreamClassifier, StreamState
+from vigilia.stream import Precision, StreamClassifier, StreamState
 from vigilia.training.augment import apply_look, apply_mix, draw_look, draw_mix
 from vigilia.training.frames import load_frames
 from vigilia.training.options import TrainOptions
 from vigilia.training.recordings import Recording
 from vigilia.training.rows import Batch
 
-__all__ = ["View", "class_weights", "pixel_view", "stretch_loss", "weight_of"]
+__all__ = ["StretchView", "View", "class_weights", "pixel_view", "stretch_loss", "weight_of"]
 
 View = Callable[[Batch, StreamState], tuple[Tensor, StreamState]]
 """Shows a model one clip of each row: (batch, state) -> (logits, state)."""
+
+
+@runtime_checkable
+class StretchView(Protocol):
+    """A view that can also show a whole stretch at once, which is faster."""
+
+    def __call__(self, batch: Batch, state: StreamState) -> tuple[Tensor, StreamState]:
+        """As any view."""
+        ...
+
+    def stretch(
+        self, batches: Sequence[Batch], state: StreamState
+    ) -> tuple[list[Tensor], StreamState]:
+        """Shows K clips; empties the rows that start anew. Returns the logits of every clip."""
+        ...
 
 
 def pixel_view(
@@ -37,7 +51,7 @@ def pixel_view(
     recordings: Sequence[Recording],
     options: TrainOptions | None = None,
     *,
-    autocast: Callable[[], AbstractContextManager[Any]] | None = None,
+    autocast: Precision | None = None,
 ) -> View:
     """The model sees pixels; with options, changed as training wants them.
 
@@ -47,55 +61,70 @@ def pixel_view(
         options: of training; None shows every clip as it is.
         autocast: the precision of the backbone; None for that of its weights.
     """
-    device = model.head.weight.device
+    precision = nullcontext if autocast is None else autocast
+    if model.streams and not (options is not None and options.checkpoint_activations):
+        return _PixelStretches(model, recordings, options, precision)
+    return _PixelView(model, recordings, options, precision)
 
-    def step(clip: Tensor, state: StreamState, seconds: Tensor) -> tuple[Tensor, StreamState]:
-        if autocast is None:
-            return model.step(clip, state, seconds=seconds)
-        return _mixed_step(model, clip, state, seconds, autocast)
 
-    def clip_of(which: np.ndarray, clips: np.ndarray, plays: np.ndarray) -> Tensor:
-        frames = load_frames(recordings, which, clips, plays, options)
-        return model.preprocessing.to_clip(torch.from_numpy(frames).to(device))
+@dataclass(frozen=True)
+class _PixelView:
+    """Clip by clip."""
 
-    def view(batch: Batch, state: StreamState) -> tuple[Tensor, StreamState]:
-        clip = clip_of(batch.recordings, batch.clips, batch.plays)
-        seconds = torch.from_numpy(batch.seconds).to(device)
+    model: StreamClassifier
+    recordings: Sequence[Recording]
+    options: TrainOptions | None
+    precision: Precision
+
+    def __call__(self, batch: Batch, state: StreamState) -> tuple[Tensor, StreamState]:
+        clip, seconds = self.clip(batch)
+        if self.options is not None and self.options.checkpoint_activations:
+            return checkpoint(self._step, clip, state, seconds, use_reentrant=False)
+        return self._step(clip, state, seconds)
+
+    def _step(
+        self, clip: Tensor, state: StreamState, seconds: Tensor
+    ) -> tuple[Tensor, StreamState]:
+        return self.model.step(clip, state, seconds=seconds, precision=self.precision)
+
+    def clip(self, batch: Batch) -> tuple[Tensor, Tensor]:
+        """What the model is to see of a batch: (B, C, T, H, W), and when it ended, (B,)."""
+        options = self.options
+        clip = self._load(batch.recordings, batch.clips, batch.plays)
+        seconds = torch.from_numpy(batch.seconds).to(clip.device)
         if options is None:
-            return step(clip, state, seconds)
+            return clip, seconds
         if (mixed := batch.partners >= 0).any():
             # A row without a partner is mixed with nothing, so it does not matter whose clip it is.
             partners = np.where(mixed, batch.partners, batch.recordings)
             clips = np.where(mixed, batch.partner_clips, batch.clips)
             size = clip.shape[-2:]
             mixes = [draw_mix(options, int(play), *size) for play in batch.plays]
-            clip = apply_mix(clip, clip_of(partners, clips, batch.plays), mixes)
-        clip = apply_look(clip, draw_look(options, batch.plays.tolist()))
-        if options.checkpoint_activations:
-            return checkpoint(step, clip, state, seconds, use_reentrant=False)
-        return step(clip, state, seconds)
+            clip = apply_mix(clip, self._load(partners, clips, batch.plays), mixes)
+        return apply_look(clip, draw_look(options, batch.plays.tolist())), seconds
 
-    return view
+    def _load(self, which: np.ndarray, clips: np.ndarray, plays: np.ndarray) -> Tensor:
+        frames = load_frames(self.recordings, which, clips, plays, self.options)
+        device = self.model.head.weight.device
+        return self.model.preprocessing.to_clip(torch.from_numpy(frames).to(device))
 
 
-def _mixed_step(
-    model: StreamClassifier,
-    clip: Tensor,
-    state: StreamState,
-    seconds: Tensor,
-    autocast: Callable[[], AbstractContextManager[Any]],
-) -> tuple[Tensor, StreamState]:
-    """`model.step` with the backbone, nearly all of the work, in lower precision.
+@dataclass(frozen=True)
+class _PixelStretches(_PixelView):
+    """Clip by clip, or all clips of a stretch at once: for streaming backbones."""
 
-    Memory and head stay in float32: they cost little, and what is rounded there adds up over hours.
-    """
-    backbone, memory = cast(Backbone, model.backbone), cast(Memory, model.memory)
-    readers = memory.readers(state.memory, seconds=seconds, clips=state.clips)
-    with autocast():
-        features = backbone(clip, readers)
-        pooled = backbone.pool(features)
-    tokens = tuple(stage.float() for stage in features)
-    return model.step_features(tokens, pooled.float(), state, seconds=seconds)
+    def stretch(
+        self, batches: Sequence[Batch], state: StreamState
+    ) -> tuple[list[Tensor], StreamState]:
+        clips, seconds = zip(*(self.clip(batch) for batch in batches), strict=True)
+        starts = np.stack([batch.starts for batch in batches], axis=1)  # (B, K)
+        return self.model.steps(
+            torch.stack(clips, dim=1),
+            state,
+            starts=torch.from_numpy(starts).to(clips[0].device),
+            seconds=torch.stack(seconds, dim=1),
+            precision=self.precision,
+        )
 
 
 def stretch_loss(
@@ -117,10 +146,14 @@ def stretch_loss(
     """
     device = weights.device
     loss = torch.zeros((), device=device)
-    for batch in batches:
-        if batch.starts.any():  # a state is large, and a reset is a copy of it
-            state = reset(state, torch.from_numpy(batch.starts))
-        logits, state = view(batch, state)
+    shown: Iterable[Tensor | None] = [None] * len(batches)
+    if isinstance(view, StretchView):
+        shown, state = view.stretch(batches, state)
+    for batch, logits in zip(batches, shown, strict=True):
+        if logits is None:
+            if batch.starts.any():  # a state is large, and a reset is a copy of it
+                state = reset(state, torch.from_numpy(batch.starts))
+            logits, state = view(batch, state)
         for labels, shares in _targets(batch):
             losses = F.cross_entropy(
                 logits,
