@@ -38,12 +38,14 @@ class SeenStreams:
         tokens: (N, S, T, H, W, D) float16, the last stage just before memory is read.
         pooled: (N, S, E) float32, pooled features of the stages before it.
         labels: (N, S) int64, -1 not scored; (N, S, Q) where Q questions are asked at once.
+        step_seconds: from the end of one clip to that of the next.
     """
 
     streams: tuple[Stream, ...]
     tokens: Tensor
     pooled: Tensor
     labels: Tensor
+    step_seconds: float = CLIP_SECONDS
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -55,6 +57,7 @@ class SeenStreams:
             self.tokens[chosen],
             self.pooled[chosen],
             self.labels[chosen],
+            self.step_seconds,
         )
 
 
@@ -132,7 +135,7 @@ def step_seen(
     """
     backbone, memory = cast(Conv3D, model.backbone), cast(Memory, model.memory)
     last = len(backbone.stages)
-    ended = (clip + 1) * CLIP_SECONDS
+    ended = (clip + 1) * seen.step_seconds
     seconds = torch.full((len(seen),), ended, dtype=torch.float64)
     x = seen.tokens[:, clip].float()
     reader = memory.readers(state.memory, seconds=seconds, clips=state.clips).get(last)
