@@ -11,7 +11,7 @@ import warnings
 import zipfile
 import zlib
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from vigilia.errors import LabelError, MissingExtraError
@@ -25,6 +25,8 @@ __all__ = [
     "read_bytes",
     "read_table",
     "read_text",
+    "refuse_cut_label",
+    "refuse_two_kinds_of_decimals",
     "seconds_of",
     "split_lines",
     "split_separator",
@@ -59,12 +61,14 @@ class Table:
         header: names of the columns as written.
         rows: those that are not blank.
         preamble: lines before the header, as cells.
+        ended: whether the last line ends with a line break.
     """
 
     path: Path
     header: tuple[str, ...]
     rows: tuple[Row, ...]
     preamble: tuple[tuple[str, ...], ...] = ()
+    ended: bool = True
 
     @property
     def names(self) -> str:
@@ -128,7 +132,10 @@ def read_text(path: str | Path) -> str:
             ) from error
     try:
         text = data.decode("utf-8-sig")
-    except UnicodeDecodeError:
+    except UnicodeDecodeError as error:
+        if error.reason == "unexpected end of data" and error.end >= len(data):
+            line = data.count(b"\n") + 1
+            raise LabelError(f"{path}, row {line}: ends in half a letter; half-written?") from error
         text = _old_text(data, path)
     if "\0" in text:
         raise LabelError(f"{path} is not a text file; export the annotations as CSV, in UTF-8")
@@ -169,6 +176,41 @@ def _old_text(data: bytes, path: str | Path) -> str:
     return text
 
 
+def refuse_cut_label(label: str, others: Iterable[str], path: str | Path, row: int) -> None:
+    """Refuses the last label of a file that ends without a line break, if it looks cut short.
+
+    Raises:
+        LabelError: it is how another label begins, and does not occur elsewhere.
+    """
+    known = set(others)
+    whole = next((one for one in sorted(known) if one != label and one.startswith(label)), None)
+    if label and label not in known and whole is not None:
+        raise LabelError(
+            f"{path}, row {row}: the file ends after '{label}', which may be what is left of "
+            f"'{whole}'; half-written? If it is whole, end it with a line break"
+        )
+
+
+def refuse_two_kinds_of_decimals(table: Table, columns: Iterable[int | None]) -> None:
+    """`1,234` beside `5.6` may be a thousand or one and a bit.
+
+    Raises:
+        LabelError: some of the columns have commas and points; the message names a row of each.
+    """
+    times = [column for column in columns if column is not None]
+    seen: dict[str, int] = {}
+    for row in table.rows:
+        for column in times:
+            if found := re.fullmatch(r"-?\d+([.,])\d*", row.cells[column]):
+                seen.setdefault(found[1], row.number)
+    if len(seen) == 2:
+        raise LabelError(
+            f"{table.path}, row {max(seen.values())}: a decimal "
+            f"{'comma' if seen[','] > seen['.'] else 'point'}, but row {min(seen.values())} has a "
+            f"decimal {'point' if seen[','] > seen['.'] else 'comma'}; use one of them"
+        )
+
+
 def split_lines(text: str) -> list[str]:
     """Lines as editors count them; other breaks of Unicode stay inside."""
     return text.replace("\r\n", "\n").replace("\r", "\n").split("\n")
@@ -189,9 +231,17 @@ def read_table(path: str | Path) -> Table:
     _refuse_open_quote(path, text, separator)
     reader = csv.reader(io.StringIO(text, newline=""), delimiter=separator)
     try:
-        return table_of(path, ((reader.line_num, cells) for cells in reader))
+        table = table_of(path, ((reader.line_num, cells) for cells in reader))
     except csv.Error as error:
         raise LabelError(f"{path}, row {reader.line_num}: {error}") from error
+    table = replace(table, ended=text.endswith(("\n", "\r")))
+    if not table.ended and table.rows and table.rows[-1].written < len(table.header):
+        last = table.rows[-1]
+        raise LabelError(
+            f"{path}, row {last.number}: the file ends after {last.written} of its "
+            f"{len(table.header)} columns; half-written?"
+        )
+    return table
 
 
 def split_separator(text: str) -> tuple[str, str]:

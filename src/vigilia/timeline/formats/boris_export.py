@@ -18,7 +18,14 @@ from vigilia.timeline.annotations import NO_SUBJECT, Annotations, Event
 from vigilia.timeline.formats.boris_export_writing import MISSING, write_aggregated, write_tabular
 from vigilia.timeline.formats.boris_project import base_name
 from vigilia.timeline.formats.format import TOLD, Format, Options, confidence_of, readable
-from vigilia.timeline.tables import Row, Table, parse_seconds, plain_name, read_table
+from vigilia.timeline.tables import (
+    Row,
+    Table,
+    parse_seconds,
+    plain_name,
+    read_table,
+    refuse_two_kinds_of_decimals,
+)
 
 __all__ = ["AGGREGATED", "TABULAR", "is_export", "read"]
 
@@ -45,6 +52,8 @@ def read(path: Path, options: Options) -> tuple[Annotations, ...]:
         )
     if not table.rows:
         return (Annotations((), path=path),)
+    columns = _columns(table)
+    refuse_two_kinds_of_decimals(table, (columns.time, columns.stop))
     observation = table.first("observation_id")
     of_observation: dict[str, list[Row]] = {}
     about = {plain_name(cells[0]): cells[1] for cells in table.preamble if len(cells) > 1}

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
 
 from vigilia.errors import LabelError
 from vigilia.timeline.formats.format import FPS_HINT, Options
 from vigilia.timeline.tables import Table, plain_name
 
-__all__ = ["LABEL_NAMES", "VIDEO_NAMES", "Columns", "find_columns", "refuse_two_kinds_of_decimals"]
+__all__ = ["LABEL_NAMES", "VIDEO_NAMES", "Columns", "find_columns"]
 
 START_NAMES = (
     *("start_seconds", "start", "start_s", "start_sec", "start_time", "start_timestamp"),
@@ -133,20 +132,13 @@ def _label_column(table: Table, label_column: str | None) -> int:
     expected = label_column or "one of " + ", ".join(LABEL_NAMES)
     raise LabelError(
         f"{table.path} has no column for the label: found {table.names}, expected {expected}"
+        + _if_a_list(table)
     )
 
 
-def refuse_two_kinds_of_decimals(table: Table, columns: Columns) -> None:
-    """`1,234` beside `5.6` may be a thousand or one and a bit."""
-    times = (columns.start, columns.end, columns.duration, columns.time)
-    seen: dict[str, int] = {}
-    for row in table.rows:
-        for column in times:
-            if column is not None and (found := re.fullmatch(r"-?\d+([.,])\d*", row.cells[column])):
-                seen.setdefault(found[1], row.number)
-    if len(seen) == 2:
-        raise LabelError(
-            f"{table.path}, row {max(seen.values())}: a decimal "
-            f"{'comma' if seen[','] > seen['.'] else 'point'}, but row {min(seen.values())} has a "
-            f"decimal {'point' if seen[','] > seen['.'] else 'comma'}; use one of them"
-        )
+def _if_a_list(table: Table) -> str:
+    """What keeps a single column from being a list of labels, one a line."""
+    odd = next((row for row in table.rows if " " in row.cells[0]), None)
+    if len(table.header) > 1 or " " in table.header[0] or odd is None:
+        return ""
+    return f"; if it is one label a line: row {odd.number}, '{odd.cells[0][:40]}', is not one word"

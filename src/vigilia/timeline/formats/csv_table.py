@@ -27,11 +27,18 @@ from vigilia.timeline.formats.csv_columns import (
     MISSING_ENDS,
     Columns,
     find_columns,
-    refuse_two_kinds_of_decimals,
 )
 from vigilia.timeline.formats.csv_writing import write
 from vigilia.timeline.formats.format import Format, Options, readable
-from vigilia.timeline.tables import Row, Table, parse_number, parse_seconds, read_table
+from vigilia.timeline.tables import (
+    Row,
+    Table,
+    parse_number,
+    parse_seconds,
+    read_table,
+    refuse_cut_label,
+    refuse_two_kinds_of_decimals,
+)
 from vigilia.timeline.timeline import UNOBSERVED
 
 __all__ = ["CSV", "read"]
@@ -45,13 +52,19 @@ def read(path: Path, options: Options) -> tuple[Annotations, ...]:
     """Reads a table; one without rows gives one recording without events.
 
     Raises:
-        LabelError: the columns are not those of annotations.
+        LabelError: the columns are not those of annotations, or the file is half-written.
     """
     table = read_table(path)
     columns = find_columns(table, options)
-    refuse_two_kinds_of_decimals(table, columns)
+    refuse_two_kinds_of_decimals(
+        table, (columns.start, columns.end, columns.duration, columns.time)
+    )
     if not table.rows:
         return (Annotations((), path=path),)
+    if not table.ended and columns.label == len(table.header) - 1:
+        *before, last = table.rows
+        labels = [row.cells[columns.label] for row in before]
+        refuse_cut_label(last.cells[columns.label], labels, path, last.number)
     return tuple(
         readable(
             partial(_recording, table, rows, columns, options, video, observation),

@@ -20,7 +20,7 @@ from vigilia.timeline.tables import Table, parse_number, read_table
 __all__ = ["DEEPETHOGRAM", "is_deepethogram"]
 
 BACKGROUND = ("background", "none")
-VALUES = {"0": 0, "1": 1, "-1": -1, "0.0": 0, "1.0": 1, "-1.0": -1}
+VALUES = {f"{value}{zero}": value for value in (0, 1, -1) for zero in ("", ".0", ",0")}
 
 
 def is_deepethogram(header: Sequence[str], row: Sequence[str]) -> bool:

@@ -88,7 +88,7 @@ def _kind_of_table(text: str) -> str:
         return _export(header)
     if len(rows) > 1 and is_deepethogram(rows[0], rows[1]):
         return "deepethogram"
-    if is_list(lines) and (len(lines) > 1 or plain_name(lines[0]) not in LABEL_NAMES):
+    if lines and is_list(lines) and (len(lines) > 1 or plain_name(lines[0]) not in LABEL_NAMES):
         return "hypnogram" if is_hypnogram(lines) else "frames"
     return "csv"
 

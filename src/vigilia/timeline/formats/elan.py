@@ -136,7 +136,7 @@ def _spans(root: ElementTree.Element, path: Path) -> dict[str, Span]:
         name, value = slot.attrib["TIME_SLOT_ID"], slot.get("TIME_VALUE")
         if value is None:
             continue
-        if not value.strip().isdecimal():
+        if not value.strip().removeprefix("-").isdecimal():
             raise LabelError(
                 f"{path}: the time slot '{name}' says '{value}', expected whole milliseconds"
             )

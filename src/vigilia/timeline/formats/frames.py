@@ -21,10 +21,17 @@ from vigilia.timeline.formats.csv_columns import LABEL_NAMES
 from vigilia.timeline.formats.format import EPOCH_HINT, FPS_HINT, Format, Options
 from vigilia.timeline.formats.jsons import parse_json
 from vigilia.timeline.labels import labels_for
-from vigilia.timeline.tables import plain_name, read_text, split_lines
+from vigilia.timeline.tables import plain_name, read_text, refuse_cut_label, split_lines
 from vigilia.timeline.timeline import UNOBSERVED
 
-__all__ = ["FRAMES", "HYPNOGRAM", "has_header", "is_hypnogram", "is_list", "runs"]
+__all__ = [
+    "FRAMES",
+    "HYPNOGRAM",
+    "has_header",
+    "is_hypnogram",
+    "is_list",
+    "runs",
+]
 
 UNKNOWN = ("", "-1", "?", UNOBSERVED)
 
@@ -55,9 +62,9 @@ def runs(codes: Sequence[object]) -> list[tuple[int, int]]:
 
 
 def _read_frames(path: Path, options: Options) -> tuple[Annotations, ...]:
+    lines = _lines(path)
     if options.fps is None and options.epoch_seconds is None:
         raise LabelError(f"{path} holds one label a frame and no times; {FPS_HINT}")
-    lines = _lines(path)
     header = has_header(lines)
     return (_from_codes(lines[header:], path, options, first_row=1 + header),)
 
@@ -82,7 +89,8 @@ def _read_hypnogram(path: Path, options: Options) -> tuple[Annotations, ...]:
 
 
 def _lines(path: Path) -> list[str]:
-    lines = [line.strip() for line in split_lines(read_text(path))]
+    text = read_text(path)
+    lines = [line.strip() for line in split_lines(text)]
     while lines and not lines[-1]:
         lines.pop()
     if not lines:
@@ -90,6 +98,8 @@ def _lines(path: Path) -> list[str]:
     for number, line in enumerate(lines, start=1):
         if not is_list([line]):
             raise LabelError(f"{path}, row {number}: '{line[:60]}' is not one label")
+    if not text.endswith(("\n", "\r")):
+        refuse_cut_label(lines[-1], lines[:-1], path, len(lines))
     return lines
 
 

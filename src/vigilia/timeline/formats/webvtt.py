@@ -17,7 +17,7 @@ from vigilia.timeline.files import (
     vtt_time,
 )
 from vigilia.timeline.formats.format import Format, Options, in_milliseconds
-from vigilia.timeline.tables import parse_seconds, read_text, split_lines
+from vigilia.timeline.tables import parse_seconds, read_text, refuse_cut_label, split_lines
 from vigilia.timeline.timeline import UNOBSERVED
 
 __all__ = ["VTT", "read", "write"]
@@ -31,7 +31,8 @@ def read(path: Path, options: Options) -> tuple[Annotations, ...]:
     Raises:
         LabelError: it is no WebVTT, or a cue has no times.
     """
-    lines = split_lines(read_text(path))
+    text = read_text(path)
+    lines = split_lines(text)
     if not lines[0].startswith("WEBVTT"):
         raise LabelError(f"{path} is no WebVTT file: it does not begin with WEBVTT")
     about: dict[str, object] = {}
@@ -39,8 +40,13 @@ def read(path: Path, options: Options) -> tuple[Annotations, ...]:
     for number, block in _blocks(lines):
         if block[0].startswith(VTT_NOTE):
             about = read_note(block[0].removeprefix(VTT_NOTE))
+            if not about:
+                raise LabelError(f"{path}, row {number}: Vigilia's note is damaged; half-written?")
         elif not re.match(r"NOTE|STYLE|REGION|WEBVTT", block[0]):
-            found += _cue(block, path, number)
+            found += _cue(block, path, number, options.fps)
+    if found and not text.endswith(("\n", "\r")):
+        *before, last = found
+        refuse_cut_label(last.label, [one.label for one in before], path, len(lines))
     holes = [(e.start_seconds, e.end_seconds) for e in found if e.label == UNOBSERVED]
     source = str(about.get("source", ""))
     classes = about.get("classes", ())
@@ -72,7 +78,7 @@ def _blocks(lines: Sequence[str]) -> Iterator[tuple[int, list[str]]]:
         block = []
 
 
-def _cue(block: list[str], path: Path, number: int) -> Iterator[Event]:
+def _cue(block: list[str], path: Path, number: int, fps: float | None) -> Iterator[Event]:
     timing = next((index for index, line in enumerate(block) if "-->" in line), None)
     if timing is None:
         return
@@ -80,8 +86,8 @@ def _cue(block: list[str], path: Path, number: int) -> Iterator[Event]:
     found = TIMING.fullmatch(block[timing])
     if found is None:
         raise LabelError(f"{path}, row {row}: '{block[timing].strip()[:60]}' are no times of a cue")
-    start = parse_seconds(found[1], path, row, "the start")
-    end = parse_seconds(found[2], path, row, "the end")
+    start = parse_seconds(found[1], path, row, "the start", fps=fps)
+    end = parse_seconds(found[2], path, row, "the end", fps=fps)
     text = " ".join(block[timing + 1 :]).strip()
     if not text:
         raise LabelError(f"{path}, row {row}: the cue has no text; half-written?")
