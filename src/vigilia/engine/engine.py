@@ -96,16 +96,26 @@ class StepEngine:
             if name in self._members:
                 raise OptionError(f"there already is a stream named {name!r}")
             row = self._pool.take()
-            last = None
+            self._members[name] = Member(name, row, PieceQueue(self.queue_clips))
             if state is not None:
                 try:
-                    self._pool.write(row, state)
+                    self.resume(name, state)
                 except OptionError:
-                    self._pool.give_back(row)
+                    self.remove(name)
                     raise
-                last = probabilities_of(state.logits[0]) if bool(state.clips[0] > 0) else None
-            queue = PieceQueue(self.queue_clips)
-            self._members[name] = Member(name, row, queue, fresh=state is None, last=last)
+
+    def resume(self, name: str, state: StreamState) -> None:
+        """Lets a stream go on from a state with B = 1; before its first piece, from any thread.
+
+        Raises:
+            OptionError: the state is another model's.
+        """
+        with self.changed:
+            member = self._get(name)
+            self._pool.write(member.row, state)
+            member.fresh = False
+            if bool(state.clips[0] > 0):
+                member.last = probabilities_of(state.logits[0].cpu())
 
     def remove(self, name: str) -> None:
         """Forgets a stream and what it had waiting; from any thread, while others run."""

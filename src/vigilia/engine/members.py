@@ -40,8 +40,8 @@ class Member:
     name: str
     row: int
     queue: PieceQueue
-    fresh: bool
-    last: np.ndarray | None
+    fresh: bool = True
+    last: np.ndarray | None = None
     served: int = -1
     steps: int = 0
     kept: int = 0

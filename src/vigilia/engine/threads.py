@@ -47,7 +47,7 @@ class Feeder:
 
     def _run(self) -> None:
         error: Exception | None = None
-        source = iter(())
+        source: Iterator[Piece] = iter(())
         try:
             source = iter(self._pieces())
             for piece in source:

@@ -148,11 +148,12 @@ def watch(
         options: of the gate.
     """
     cells = cell_means(pixels, options.cells)
-    if state.anchor is None or state.previous is None:
+    anchor, previous = state.anchor, state.previous
+    if anchor is None or previous is None:
         return replace(state, anchor=cells, previous=cells, still_frames=clip_frames)
-    noise = _follow_noise(state.noise_levels, cells - state.previous, options)
+    noise = _follow_noise(state.noise_levels, cells - previous, options)
     state = replace(state, previous=cells, noise_levels=noise)
-    if float(np.abs(cells - state.anchor).max()) > options.threshold * noise:
+    if float(np.abs(cells - anchor).max()) > options.threshold * noise:
         return replace(state, anchor=cells, still_frames=1, settled_steps=0)
     return replace(state, still_frames=state.still_frames + 1)
 

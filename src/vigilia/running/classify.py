@@ -1,6 +1,6 @@
 """The data's way in one generator: samples become clips, clips become steps.
 
-Letters: T frames, H W pixels, K classes.
+Letters: K classes.
 """
 
 from __future__ import annotations
@@ -11,10 +11,13 @@ from dataclasses import dataclass, replace
 import numpy as np
 import torch
 
+from vigilia.engine import Piece, Place, pieces
+from vigilia.engine.stepping import probabilities_of
 from vigilia.preprocessing import Preprocessing
+from vigilia.relevance import GateOptions, GateState
 from vigilia.stream import StreamClassifier, StreamState
 from vigilia.video import Gap, Position, Sample
-from vigilia.video.clips import Clip, ClipWindow, flush, push_sample
+from vigilia.video.clips import ClipWindow
 
 __all__ = ["Progress", "Step", "classify", "start"]
 
@@ -27,11 +30,23 @@ class Progress:
         state: what the model remembers.
         window: the partly filled clip.
         position: where the video is; None before the first sample.
+        gate: what the relevance gate knows; None without one.
     """
 
     state: StreamState
     window: ClipWindow
     position: Position | None = None
+    gate: GateState | None = None
+
+    @property
+    def place(self) -> Place:
+        """Where the frames stand, without the model's state."""
+        return Place(self.window, self.position, self.gate)
+
+    @staticmethod
+    def at(place: Place, state: StreamState) -> Progress:
+        """A place and the state that belongs to it."""
+        return Progress(state, place.window, place.position, place.gate)
 
 
 @dataclass(frozen=True)
@@ -44,12 +59,14 @@ class Step:
         probabilities: (K,) float32; None for a hole in the recording.
         progress: where the stream stands now. A saved run goes on behind a clip, never behind a
             hole: the video's position is that of a sample.
+        kept: nothing had moved, so this is the last step's result again.
     """
 
     start_seconds: float
     end_seconds: float
     probabilities: np.ndarray | None
     progress: Progress
+    kept: bool = False
 
 
 def start(model: StreamClassifier) -> Progress:
@@ -66,7 +83,11 @@ def _window(preprocessing: Preprocessing) -> ClipWindow:
 
 
 def classify(
-    items: Iterable[Sample | Gap], model: StreamClassifier, progress: Progress
+    items: Iterable[Sample | Gap],
+    model: StreamClassifier,
+    progress: Progress,
+    *,
+    gate: GateOptions | None = None,
 ) -> Iterator[Step]:
     """Classifies a stream of samples, one step at a time.
 
@@ -77,50 +98,33 @@ def classify(
         items: samples and holes, from `VideoReader.samples`.
         model: in evaluation mode.
         progress: where the stream stands; from `start` or a saved run.
+        gate: skips steps where nothing moves; None skips none.
     """
-    error: Exception | None = None
-    source = iter(items)
-    while True:
-        try:
-            item = next(source)
-        except StopIteration:
-            break
-        except Exception as caught:
-            error = caught
-            break
-        window, clip = progress.window, None
-        if isinstance(item, Gap):
-            window, clip = flush(window)
-            step, progress = _step(clip, model, replace(progress, window=window))
-            if step is not None:
-                yield step
-            yield Step(item.start_seconds, item.end_seconds, None, progress)
-            continue
-        window, clip = push_sample(window, item)
-        progress = replace(progress, window=window, position=item.position)
-        step, progress = _step(clip, model, progress)
-        if step is not None:
-            yield step
-    window, clip = flush(progress.window)
-    step, progress = _step(clip, model, replace(progress, window=window))
-    if step is not None:
-        yield step
-    if error is not None:
-        raise error
+    state = progress.state
+    for piece in pieces(items, progress.place, gate=gate):
+        assert piece.place is not None
+        probabilities = None
+        kept = piece.still and bool(state.clips[0] > 0)
+        if kept:
+            probabilities = probabilities_of(state.logits[0].cpu())
+            state = replace(state, seconds=torch.full_like(state.seconds, piece.end_seconds))
+        elif piece.frames is not None:
+            state = _step(piece, model, state)
+            probabilities = probabilities_of(state.logits[0].cpu())
+        yield Step(
+            piece.start_seconds,
+            piece.end_seconds,
+            probabilities,
+            Progress.at(piece.place, state),
+            kept,
+        )
 
 
 @torch.inference_mode()
-def _step(
-    clip: Clip | None, model: StreamClassifier, progress: Progress
-) -> tuple[Step | None, Progress]:
-    if clip is None:
-        return None, progress
+def _step(piece: Piece, model: StreamClassifier, state: StreamState) -> StreamState:
     device = model.head.weight.device
-    frames = torch.from_numpy(clip.frames)[None].to(device)
-    ended = torch.tensor([clip.end_seconds], dtype=torch.float64, device=device)
-    logits, state = model.step(
-        model.preprocessing.to_clip(frames, model.head.weight.dtype), progress.state, seconds=ended
-    )
-    progress = replace(progress, state=state)
-    probabilities = logits[0].float().softmax(0).cpu().numpy()
-    return Step(clip.start_seconds, clip.end_seconds, probabilities, progress), progress
+    assert piece.frames is not None
+    frames = torch.from_numpy(piece.frames)[None].to(device)
+    ended = torch.tensor([piece.end_seconds], dtype=torch.float64, device=device)
+    clip = model.preprocessing.to_clip(frames, model.head.weight.dtype)
+    return model.step(clip, state, seconds=ended)[1]

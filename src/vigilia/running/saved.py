@@ -25,13 +25,16 @@ from torch import Tensor
 
 from vigilia.checkpoint import read_tensors, save_tensors
 from vigilia.errors import CheckpointError, OutputError
-from vigilia.running.classify import Progress, Step
+from vigilia.relevance import GateState
+from vigilia.running.classify import Progress
 from vigilia.state import named_tensors, with_tensors
 from vigilia.video import Position
 
 __all__ = ["Record", "SavedRun", "StepTable"]
 
 FORMAT = "vigilia-run-1"
+
+_GATE = "gate."
 
 
 @dataclass(frozen=True)
@@ -62,7 +65,7 @@ class StepTable:
                 float(row["start"]), float(row["end"]), None if hole else row["probabilities"]
             )
 
-    def append(self, record: Record | Step) -> bytes:
+    def append(self, record: Record) -> bytes:
         """Adds a step and returns its bytes."""
         row = np.zeros((), self.dtype)
         row["start"], row["end"] = record.start_seconds, record.end_seconds
@@ -200,7 +203,11 @@ class SavedRun:
         self._pending.clear()
         save_tensors(
             self._snapshot,
-            {**named_tensors(progress.state), "window.frames": torch.from_numpy(frames)},
+            {
+                **named_tensors(progress.state),
+                "window.frames": torch.from_numpy(frames),
+                **_gate_tensors(progress.gate),
+            },
             {
                 "format": FORMAT,
                 "identity": json.dumps(self.identity, sort_keys=True),
@@ -229,5 +236,19 @@ def _progress(fresh: Progress, tensors: dict[str, Tensor], place: dict[str, Any]
         start_seconds=place["window"]["start_seconds"],
         last_seconds=place["window"]["last_seconds"],
     )
-    state = with_tensors(fresh.state, tensors)
-    return Progress(state=state, window=window, position=Position(**place["position"]))
+    known = {
+        name.removeprefix(_GATE): tensors.pop(name).numpy()
+        for name in list(tensors)
+        if name.startswith(_GATE)
+    }
+    return Progress(
+        state=with_tensors(fresh.state, tensors),
+        window=window,
+        position=Position(**place["position"]),
+        gate=GateState.from_arrays(known) if known else None,
+    )
+
+
+def _gate_tensors(gate: GateState | None) -> dict[str, Tensor]:
+    arrays = {} if gate is None else gate.to_arrays()
+    return {_GATE + name: torch.from_numpy(array) for name, array in arrays.items()}
