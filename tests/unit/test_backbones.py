@@ -30,7 +30,7 @@ def small(drop_path: float = 0.0, checkpoint_activations: bool = False) -> Swin3
     return backbone
 
 
-@pytest.mark.parametrize("name", BACKBONES)
+@pytest.mark.parametrize("name", [n for n in BACKBONES if n.startswith(("swin3d", "conv3d"))])
 def test_stages_have_the_promised_shapes(name: str) -> None:
     with torch.device("meta"):
         backbone = BACKBONES[name]().eval()

@@ -38,6 +38,8 @@ from vigilia.backbones.kinetics400 import (
     fetch_kinetics400,
     kinetics400_classes,
 )
+from vigilia.backbones.space_time import SPACE_TIME, SPACE_TIME_NANO
+from vigilia.backbones.state_space import state_space_b, state_space_nano
 from vigilia.backbones.swin3d import (
     Swin3D,
     from_torchvision,
@@ -86,7 +88,16 @@ BACKBONES: dict[str, Callable[..., Any]] = {
     "swin3d_t_incremental": swin3d_t_incremental,
     "swin3d_s_incremental": swin3d_s_incremental,
     "swin3d_b_incremental": swin3d_b_incremental,
+    "state_space_nano": state_space_nano,
+    "state_space_b": state_space_b,
+    **SPACE_TIME,
 }
 
-NANO = ("conv3d_nano", "swin3d_nano", "swin3d_nano_incremental")
+NANO = (
+    "conv3d_nano",
+    "swin3d_nano",
+    "swin3d_nano_incremental",
+    "state_space_nano",
+    *SPACE_TIME_NANO,
+)
 """Backbones for small pictures: 64 by 64 pixels unless another size is asked for."""
