@@ -110,6 +110,78 @@ def test_recordings_are_chosen_or_spread_over_a_folder(labels: Command) -> None:
     assert "no subject 'dog'" in err
 
 
+BROKEN = {
+    "behaviors_conf": {"0": {"code": "lie", "type": "State event"}},
+    "observations": {
+        "good": {"events": [[0, "", "lie", "", ""], [2, "", "lie", "", ""]]},
+        "strange": {"events": [[0, "", "fly", "", ""]]},
+        "open": {"events": [[1, "", "lie", "", ""]]},
+        "damaged": {},
+        "fine": {"events": [["0:00:01,5", "", "lie", "", ""], [3, "", "lie", "", ""]]},
+    },
+}
+WHY = (
+    "p.boris, row 1 of 'strange': 'fly' is not in the ethogram",
+    "the observation 'damaged' is damaged (KeyError: 'events')",
+    "row 1 ('open'): 'lie' starts at 1.000 s and has no end",
+)
+
+
+@pytest.mark.parametrize("out", ["all.csv", "folder/"])
+def test_a_broken_observation_leaves_the_others_to_be_converted(
+    out: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("p.boris").write_text(json.dumps(BROKEN))
+    assert main(["labels", "convert", "p.boris", out, "--to", "csv"]) == 2
+    said = capsys.readouterr()
+    assert "2 recordings, 2 events" in said.out
+    lines = [line for line in said.err.splitlines() if line.startswith("error: ")]
+    assert len(lines) == 3
+    for why in WHY:
+        assert sum(why in line for line in lines) == 1, why
+    files = [Path(out)] if out == "all.csv" else [Path(out, "good.csv"), Path(out, "fine.csv")]
+    found = [one.events for file in files for one in read_annotations(file)]
+    assert found == [(Event(0, 2, "lie"),), (Event(1.5, 3, "lie"),)]
+    # The others can be looked at and used, too.
+    for words, code in ((["show"], 2), (["check"], 2), (["check", "--recording", "good"], 0)):
+        assert main(["labels", words[0], "p.boris", *words[1:]]) == code
+        assert capsys.readouterr().err.count("error: ") == (2 if code else 0)
+    assert read_labels("p.boris", video="fine").intervals[0].start_seconds == 1.5
+
+
+def test_what_one_recording_has_no_place_for_leaves_the_others(
+    labels: Command, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    twice = Annotations((Event(0, 2, "lie"), Event(1, 3, "lie")), recording="twice")
+    write_annotations([twice, TWO[1]], "p.csv")
+    code, out, err = labels("convert", "p.csv", "e.csv", "--to", "boris-tabular")
+    assert code == 2
+    assert "'lie' from 1.000 s while it still goes on" in err
+    assert "1 recording, 1 event" in out
+    assert [one.events for one in read_annotations("e.csv")] == [TWO[1].events]
+
+
+def test_a_subject_or_scorer_is_shown_alone(labels: Command) -> None:
+    write_annotations(TWO, "p.boris")
+    code, out, err = labels("show", "p.boris", "--subject", "boar", "--json")
+    assert code == 0
+    assert [(t["recording"], t["subject"]) for t in json.loads(out)["tracks"]] == [
+        ("monday", "boar")
+    ]
+    assert err == "note: 1 recording without boar left out\n"
+    code, out, _ = labels("check", "p.boris", "--subject", "sow", "--recording", "tuesday")
+    assert (code, out) == (0, "p.boris (boris): no problem\n")
+
+
+def test_a_project_without_observations_is_refused(labels: Command) -> None:
+    Path("p.boris").write_text('{"behaviors_conf": {}, "observations": {}}')
+    code, _, err = labels("convert", "p.boris", "p.csv")
+    assert code == 2
+    assert "holds no recording" in err
+    assert not Path("p.csv").exists()
+
+
 def test_labels_are_renamed_dropped_and_merged_on_the_way(labels: Command) -> None:
     text = "start,end,label\n0,2,W\n2,4,N\n3,5,N\n5,6,M\n6,7,W\n"
     Path("n.csv").write_text(text)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import warnings
 from pathlib import Path
@@ -15,8 +16,10 @@ from vigilia.timeline import (
     problems,
     read_annotations,
     read_labels,
+    states,
     write_annotations,
 )
+from vigilia.timeline.choosing import selected
 
 TABLE = "start,end,label\n"
 EXPORT = "Observation id,Behavior,Behavior type,Time\n"
@@ -113,6 +116,184 @@ def test_old_letters_are_read_with_a_warning_that_shows_them(tmp_path: Path) -> 
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         assert read_annotations(path)[0].labels == ("Füße",)
+
+
+DAY = Annotations(
+    (Event(0, 2, "Füße"), Event(2, 5, "lie"), Event(6, 9.5, "eat")),
+    recording="x",
+    media=("x.mp4",),
+    duration_seconds=10,
+)
+TOLD = {"fps": 2.0, "epoch_seconds": 0.5}
+TEXTS = ("csv", "boris", "boris-tabular", "boris-aggregated", "elan", "deepethogram")
+TEXTS += ("hypnogram", "frames", "vtt", "activitynet")
+
+
+@pytest.mark.parametrize("name", TEXTS)
+def test_every_text_format_is_read_in_every_encoding(name: str, tmp_path: Path) -> None:
+    path = tmp_path / "x"
+    write_annotations(DAY, path, format=name, **TOLD)
+    text = path.read_text(encoding="utf-8")
+    expected = read_annotations(path, **TOLD)
+    assert "Füße" in expected[0].labels
+    for encoding in ("utf-8-sig", "utf-16", "utf-16-le", "utf-16-be", "latin-1", "cp1252"):
+        path.write_bytes(text.encode(encoding))
+        old = encoding in ("latin-1", "cp1252")
+        with pytest.warns(UserWarning, match="not UTF-8") if old else contextlib.nullcontext():
+            assert read_annotations(path, **TOLD) == expected, encoding
+    wide = text.encode("utf-16")
+    path.write_bytes(wide[: len(wide) // 2 | 1])
+    with pytest.raises(LabelError, match=r"row \d+: not valid UTF-16.*half-written"):
+        read_annotations(path, **TOLD)
+    before, letter, _ = text.encode().partition("ü".encode())
+    path.write_bytes(before + letter[:1])
+    with pytest.raises(LabelError, match=r"row \d+: ends in half a letter; half-written"):
+        read_annotations(path, **TOLD)
+
+
+PROJECT = (
+    '{"behaviors_conf": {"0": {"code": "a", "type": "State event"}}, '
+    '"observations": {"o": {"events": [[%s, "", "a", "", ""], [%s, "", "a", "", ""]]}}}'
+)
+STATES = "Observation id;Behavior;Behavior type;Start (s);Stop (s)\no;a;STATE;%s;%s\n"
+MOMENTS = "Observation id;Behavior;Behavior type;Time\no;a;START;%s\no;a;STOP;%s\n"
+CUES = "WEBVTT\n\n%s --> %s\na\n"
+SEGMENTS = '{"database": {"o": {"annotations": [{"segment": [%s, %s], "label": "a"}]}}}'
+ROWS = "start;end;label\n%s;%s;a\n"
+KINDS = {ROWS: 2, STATES: 2, MOMENTS: 3, CUES: 3, SEGMENTS: 1, PROJECT: 2}
+"""A file of each format with times, and the row in which the second one stands."""
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize(
+    ("start", "end"),
+    [
+        ("1.5", "3662.25"),
+        ("1,5", "3662,25"),
+        ("00:01.5", "1:01:02.250"),
+        ("0:00:01,5", "01:01:02,250"),
+        ("00:00:01:12", "01:01:02:06"),
+    ],
+)
+def test_times_are_read_however_they_are_written(
+    start: str, end: str, kind: str, tmp_path: Path
+) -> None:
+    path = tmp_path / "x"
+    quoted = kind in (SEGMENTS, PROJECT)
+    times = [f'"{one}"' if quoted else one for one in (start, end)]
+    path.write_text(kind % tuple(times))
+    frames = start.count(":") == 3
+    if frames:
+        with pytest.raises(LabelError, match=r"row \d.* time code that ends in frames; give the"):
+            read_annotations(path)
+    (one,) = read_annotations(path, fps=24 if frames else None)
+    assert [(e.start_seconds, e.end_seconds) for e in one.events] == [(1.5, 3662.25)]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize(
+    ("end", "says"),
+    [
+        ("soon", "which is not a number|are no times"),
+        ("0:75:00", "which no clock shows"),
+        ("1", "lies before the start|"),
+    ],
+)
+def test_times_that_cannot_be_are_refused_with_their_row(
+    end: str, says: str, kind: str, tmp_path: Path
+) -> None:
+    path = tmp_path / "x"
+    path.write_text(kind % ('"3"', f'"{end}"') if kind in (SEGMENTS, PROJECT) else kind % (3, end))
+    if end == "1" and kind == PROJECT:  # whose rows are starts and stops in order of time
+        assert read_annotations(path)[0].events == (Event(1, 3, "a"),)
+        return
+    # Of a bout that ends before it starts the row is that of its start.
+    row = 2 if end == "1" and kind == MOMENTS else KINDS[kind]
+    with pytest.raises(LabelError, match=rf"row {row}\b.*({says})") as caught:
+        read_annotations(path)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("start,end,label\n0,1,lie\n1,2", "row 3: the file ends after 2 of its 3 columns"),
+        ("start,end,label\n0,1,lie\n1,2\n", "row 3: it ends before label; half-written"),
+        ("start,end,label\n0,1,lie\n1,2,li", "row 3: .* 'li', which may be .* of 'lie'"),
+        ('start,end,label\n0,1,"lie\n1,2,eat\n', "row 2: a quote is opened and never closed"),
+        ("lying\nlying\neating\nly", "row 4: .* 'ly', which may be .* of 'lying'"),
+        ("N2\nN2\nN", "row 3: .* 'N', which may be .* of 'N2'"),
+        ("WEBVTT\n\n0:01 --> 0:02\nlie\n\n0:02 --> 0:03\nl", "row 7: .* 'l', which may be"),
+        ("WEBVTT\n\nNOTE vigilia {", "row 3: Vigilia's note is damaged; half-written"),
+        (",background,a\n0,1,0\n1,0", "row 3: the file ends after 2 of its 3 columns"),
+        (
+            "Observation id,Behavior,Behavior type,Start (s),Stop (s),Comment\no,a,STATE,0,9.",
+            "row 2: the file ends after 5 of its 6 columns",
+        ),
+        (STATES % ("1,5", "2.5"), "row 2: a decimal point, but row 2 has a decimal comma"),
+        ("W\nN 2\nW\n", "one label a line: row 2, 'N 2', is not one word"),
+    ],
+)
+def test_what_was_cut_short_is_refused(text: str, says: str, tmp_path: Path) -> None:
+    path = tmp_path / "x"
+    path.write_text(text)
+    with pytest.raises(LabelError, match=says) as caught:
+        read_annotations(path, **TOLD)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("text", ["start,end,label\n0,1,N\n1,2,N2", "N\nN2\nN", "W\nN1\nR"])
+def test_a_file_without_a_last_line_break_is_read_where_its_label_is_whole(
+    text: str, tmp_path: Path
+) -> None:
+    path = tmp_path / "x"
+    path.write_text(text)
+    whole = read_annotations(path, **TOLD)
+    path.write_text(text + "\n")
+    assert read_annotations(path, **TOLD) == whole
+
+
+@pytest.mark.parametrize(
+    ("text", "events"),
+    [
+        ("sep=;\nstart;end;label\n0;1,5;a\n", [(0, 1.5, "a", 3)]),
+        ("stage\nW\nW\nN1\n", [(0, 1, "W", 2), (1, 1.5, "N1", 4)]),
+        ("[0, null, 1]", [(0, 0.5, "0", 1), (1, 1.5, "1", 3)]),
+        (";background;a\n0;1,0;0,0\n1;0,0;1,0\n", [(0, 0.5, "background", 2), (0.5, 1, "a", 3)]),
+    ],
+)
+def test_habits_of_programs_are_understood(
+    text: str, events: list[tuple[float, float, str, int]], tmp_path: Path
+) -> None:
+    path = tmp_path / "x"
+    path.write_text(text)
+    (one,) = read_annotations(path, **TOLD)
+    assert [(e.start_seconds, e.end_seconds, e.label, e.row) for e in one.events] == events
+
+
+@pytest.mark.parametrize("kind", [PROJECT, SEGMENTS, "table"])
+def test_one_broken_recording_leaves_the_others_of_its_file(kind: str, tmp_path: Path) -> None:
+    path = tmp_path / "x"
+    if kind == "table":
+        path.write_text("video,start,end,label\nv,0,soon,a\nw,0,1,b\n")
+    else:
+        broken = kind % ('"soon"', "2")
+        whole = kind.replace('"o":', '"w":') % ("0", "1")
+        name = "observations" if kind == PROJECT else "database"
+        content, more = json.loads(broken), json.loads(whole)
+        content[name] |= more[name]
+        path.write_text(json.dumps(content))
+    bad, good = read_annotations(path, check=False)
+    assert "'soon'" in bad.unreadable
+    assert (bad.events, good.unreadable, len(good.events)) == ((), "", 1)
+    with pytest.raises(LabelError, match="'soon'"):
+        read_annotations(path)
+    assert read_labels(path, video="w").intervals[0].end_seconds == 1
+    for use in (states, selected):
+        with pytest.raises(LabelError, match="'soon'"):
+            use(bad)
+    with pytest.raises(LabelError, match="'soon'"):
+        read_labels(path, video=bad.recording)
 
 
 def test_a_missing_package_is_one_sentence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -52,12 +52,12 @@ def read(path: Path, options: Options) -> tuple[Annotations, ...]:
     if recordings is None:
         raise LabelError(f"{path} is no ActivityNet file: it has no database and no results")
     return tuple(
-        readable(partial(_recording, name, content, path), name, path)
+        readable(partial(_recording, name, content, path, options.fps), name, path)
         for name, content in recordings.items()
     )
 
 
-def _recording(name: str, content: Any, path: Path) -> Annotations:
+def _recording(name: str, content: Any, path: Path, told_fps: float | None) -> Annotations:
     about = content if isinstance(content, dict) else {}
     segments = content
     if isinstance(content, dict):
@@ -69,7 +69,7 @@ def _recording(name: str, content: Any, path: Path) -> Annotations:
     fps = about.get("fps")
     return Annotations(
         events=tuple(
-            _event(one, number, f"{path}, row {number} of '{name}'")
+            _event(one, number, f"{path}, row {number} of '{name}'", told_fps)
             for number, one in enumerate(segments, start=1)
         ),
         recording=name,
@@ -79,7 +79,7 @@ def _recording(name: str, content: Any, path: Path) -> Annotations:
     )
 
 
-def _event(one: Any, number: int, where: str) -> Event:
+def _event(one: Any, number: int, where: str, fps: float | None) -> Event:
     try:
         if isinstance(one, dict):
             (start, end), label = one["segment"], one["label"]
@@ -89,7 +89,7 @@ def _event(one: Any, number: int, where: str) -> Event:
         confidence = None if score is None else float(score)
     except (KeyError, TypeError, ValueError) as error:
         raise LabelError(f"{where}: {str(one)[:60]} is no segment with a label") from error
-    begin, finish = json_seconds(start, where), json_seconds(end, where)
+    begin, finish = json_seconds(start, where, fps), json_seconds(end, where, fps)
     return Event(begin, finish, str(label), confidence=confidence, row=number)
 
 

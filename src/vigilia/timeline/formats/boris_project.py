@@ -53,7 +53,9 @@ def read(path: Path, options: Options) -> tuple[Annotations, ...]:
     except (AttributeError, KeyError, TypeError) as error:
         raise _damaged(f"{path} is a damaged BORIS project", error) from error
     return tuple(
-        readable(partial(_observation, name, one, codes, path), name, path, _media(one))
+        readable(
+            partial(_observation, name, one, codes, path, options.fps), name, path, _media(one)
+        )
         for name, one in observations.items()
     )
 
@@ -74,15 +76,21 @@ def _media(observation: Any) -> tuple[str, ...]:
     return tuple(map(base_name, _paths(observation)))
 
 
-def _observation(name: str, observation: Any, codes: dict[str, str], path: Path) -> Annotations:
+def _observation(
+    name: str, observation: Any, codes: dict[str, str], path: Path, told_fps: float | None
+) -> Annotations:
     try:
-        return _read_observation(name, observation, codes, path)
+        return _read_observation(name, observation, codes, path, told_fps)
     except (AttributeError, KeyError, TypeError, ValueError, IndexError) as error:
         raise _damaged(f"{path}: the observation '{name}' is damaged", error) from error
 
 
 def _read_observation(
-    name: str, observation: dict[str, Any], codes: dict[str, str], path: Path
+    name: str,
+    observation: dict[str, Any],
+    codes: dict[str, str],
+    path: Path,
+    told_fps: float | None,
 ) -> Annotations:
     if float(observation.get("time offset") or 0):
         warnings.warn(
@@ -100,11 +108,12 @@ def _read_observation(
         lengths = []
     duration = math.fsum(lengths) if lengths else None
     fps = rates.pop() if len(rates) == 1 else math.nan
+    rows = _rows(name, observation["events"], codes, path, told_fps)
     variables = observation.get("independent_variables") or {}
     scorer = variables.get(SCORER_VARIABLE, "")
     date = str(observation.get("date") or UNKNOWN_DATE)
     return Annotations(
-        events=tuple(_events(name, observation["events"], codes, scorer, path)),
+        events=tuple(_events(rows, codes, scorer)),
         classes=tuple(codes),
         recording=name,
         media=tuple(map(base_name, paths)),
@@ -120,7 +129,9 @@ def _read_observation(
 Row = tuple[int, float, str, str, str, str]
 
 
-def _rows(name: str, rows: Sequence[Any], codes: dict[str, str], path: Path) -> Iterator[Row]:
+def _rows(
+    name: str, rows: Sequence[Any], codes: dict[str, str], path: Path, fps: float | None
+) -> Iterator[Row]:
     """Number, seconds, subject, code, modifiers and comment of each row."""
     for number, row in enumerate(rows, start=1):
         where = f"{path}, row {number} of '{name}'"
@@ -131,15 +142,13 @@ def _rows(name: str, rows: Sequence[Any], codes: dict[str, str], path: Path) -> 
         )
         if code not in codes:
             raise LabelError(f"{where}: '{code}' is not in the ethogram of the project")
-        yield number, json_seconds(row[0], where), subject, code, modifiers, comment
+        yield number, json_seconds(row[0], where, fps), subject, code, modifiers, comment
 
 
-def _events(
-    name: str, rows: Sequence[Any], codes: dict[str, str], scorer: str, path: Path
-) -> Iterator[Event]:
+def _events(rows: Iterator[Row], codes: dict[str, str], scorer: str) -> Iterator[Event]:
     running: dict[tuple[str, str, str], tuple[int, float, str]] = {}
     # BORIS pairs in the order of time.
-    for row in sorted(_rows(name, rows, codes, path), key=lambda one: one[1]):
+    for row in sorted(rows, key=lambda one: one[1]):
         number, seconds, subject, code, modifiers, comment = row
         key = (subject, code, modifiers)
         start = running.pop(key, None)

@@ -31,18 +31,19 @@ def parse_json(text: str, path: Path) -> Any:
         raise LabelError(f"{path} is not valid JSON: {error}") from error
 
 
-def json_seconds(value: Any, where: str) -> float:
+def json_seconds(value: Any, where: str, fps: float | None = None) -> float:
     """Reads a time: a number, or a text that says one as people write it in tables.
 
     Args:
         value: what the file says.
         where: file and row, for messages.
+        fps: frames a second, for a time code that ends in frames.
 
     Raises:
         LabelError: it is no time.
     """
     if isinstance(value, str):
-        return seconds_of(value.strip(), where, "the time")
+        return seconds_of(value.strip(), where, "the time", fps=fps)
     if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
         raise LabelError(f"{where}: the time is {value}, which is not a number")
     return float(value)
