@@ -79,3 +79,70 @@ def memory(
     head, *rows = table(results)
     print_table("accuracy, %", head, rows)
     output.print(f"{out / 'table.md'}, {out / 'ages.png'}")
+
+
+@bench.command()
+def real(
+    folder: Annotated[Path, typer.Argument(help="Holds clips/, continuous/ and animals/.")],
+    question: Annotated[
+        list[str] | None,
+        typer.Option(help="last, ago, mouse, exercise, fly, mabe; may be repeated. [default: all]"),
+    ] = None,
+    memory: Annotated[
+        list[str] | None,
+        typer.Option(help="fam, gru, fifo, ...; may be repeated. [default: all]"),
+    ] = None,
+    seeds: Annotated[int, typer.Option(metavar="N", min=1, help="Trainings of each.")] = 3,
+    out: Annotated[Path, typer.Option(help="Folder for results; more are added to it.")] = Path(
+        "bench-real"
+    ),
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+) -> None:
+    """Ask memories about real recordings: joined into long streams, and three continuous ones.
+
+    Action clips are joined by chance; asked is which action was on last, up to twenty minutes ago,
+    and what was on 10, 30, 60 and 120 seconds ago. No frame that is tested was learned from. The
+    labels are derived from the recordings' classes, poses or by eye. Accuracy against the age of
+    what is asked goes to OUT/table.md and OUT/ages.png. About 20 minutes on one core; killed, it
+    goes on where it was.
+
+    Examples:
+
+        vigilia bench real ../shared/data
+
+        vigilia bench real ../shared/data --question last --memory fam --memory gru --seeds 1
+    """
+    import torch
+
+    from vigilia.bench.memory import BenchUpdate
+    from vigilia.bench.real.questions import QUESTIONS
+    from vigilia.bench.real.report import continuous_table, joined_table, write_report
+    from vigilia.bench.real.run import RealPlan, bench_real
+
+    torch.set_num_threads(1)
+    plan = RealPlan(seeds=tuple(range(seeds)))
+    plan = RealPlan(
+        questions=tuple(question) if question else plan.questions,
+        memories=tuple(memory) if memory else plan.memories,
+        seeds=plan.seeds,
+    )
+    with progress_bar("{task.fields[told]}") as bar:
+        running = bar.add_task("cells", total=None, told="")
+
+        def on_update(update: BenchUpdate) -> None:
+            bar.update(running, completed=update.done, total=update.total, told=update.told)
+            errors.print(f"{update.done}/{update.total} {update.told}")
+
+        results = bench_real(plan, folder, out, on_update=on_update)
+    write_report(results, out)
+    if as_json:
+        print_json(results)
+        return
+    asked = {one["question"]: one for one in results}
+    for name in (name for name in QUESTIONS if name in asked):
+        head, *rows = joined_table(results, name)
+        print_table(f"{name}: {asked[name]['title']} accuracy, %", head, rows)
+    if set(asked) - set(QUESTIONS):
+        head, *rows = continuous_table(results)
+        print_table("balanced accuracy on the rest of each recording, %", head, rows)
+    output.print(f"{out / 'table.md'}, {out / 'ages.png'}")

@@ -1,0 +1,1 @@
+"""The memory benchmark on real pixels: joined recordings, and three continuous ones."""
