@@ -186,6 +186,7 @@ def test_a_clip_before_the_first_does_not_see_the_feedback_tokens() -> None:
         slot_tokens=4,
         embedding_dim=8,
         reads_embedding=True,
+        readout_hidden=4,
     )
     nn.init.normal_(stage.reader.gate)
     x = torch.randn(2, 1, 2, 2, 16)
@@ -233,13 +234,35 @@ def test_writing_does_not_depend_on_the_order_of_the_tokens() -> None:
 
 
 def test_the_readout_is_a_weighted_sum_over_feedback_tokens() -> None:
-    readout = FeedbackReadout(2, memory_dim=2, tokens=3)
+    readout = FeedbackReadout(2, memory_dim=2, tokens=3, hidden=0)
     tokens = torch.tensor([[[1.0, 2.0], [3.0, 4.0], [5.0, 6.0]]])
-    assert torch.equal(readout(tokens), torch.zeros(1, 2))  # the gate is shut
+    embedding = torch.tensor([[7.0, -7.0]])
+    assert torch.equal(readout(tokens, embedding), torch.zeros(1, 2))  # the gate is shut
     with torch.no_grad():
         readout.weights.copy_(torch.tensor([[1.0, 0.0], [0.0, 1.0], [1.0, -1.0]]))
         readout.output.weight.copy_(torch.tensor([[1.0, 0.0], [1.0, 1.0]]))
         readout.output.bias.zero_()
         readout.gate.copy_(torch.tensor([1.0, 10.0]))
     # First features: 1 + 5 = 6, second: 4 - 6 = -2; then 6 and (6 - 2) times 10.
-    assert torch.equal(readout(tokens), torch.tensor([[6.0, 40.0]]))
+    assert torch.equal(readout(tokens, embedding), torch.tensor([[6.0, 40.0]]))
+
+
+def test_the_hidden_layer_tells_same_from_different_which_no_sum_can() -> None:
+    """What is held and what is shown are 1 or -1. The parity of two signs is no sum of them."""
+    readout = FeedbackReadout(2, memory_dim=1, tokens=1, hidden=2)
+    assert readout.hear is not None
+    assert readout.hold is not None
+    with torch.no_grad():
+        readout.weights.fill_(1.0)
+        readout.hear.weight.copy_(20 * torch.tensor([[0.5, -0.5], [-0.5, 0.5]]))
+        readout.hear.bias.zero_()
+        readout.hold.weight.copy_(20 * torch.tensor([[1.0], [-1.0]]))
+        readout.hold.bias.zero_()
+        readout.output.weight.copy_(torch.tensor([[0.0, 0.025, 0.025], [0.0, 0.0, 0.0]]))
+        readout.output.bias.zero_()
+        readout.gate.fill_(1.0)
+    held = torch.tensor([1.0, 1.0, -1.0, -1.0]).view(4, 1, 1)
+    shown = torch.tensor([1.0, -1.0, 1.0, -1.0])
+    embedding = torch.stack([shown, -shown], dim=1)  # the norm leaves it as it is
+    same = readout(held, embedding)[:, 0]
+    assert torch.allclose(same, torch.tensor([1.0, 0.0, 0.0, 1.0]), atol=1e-4)

@@ -73,6 +73,7 @@ class StageMemory(nn.Module):
         slot_tokens: int,
         embedding_dim: int,
         reads_embedding: bool,
+        readout_hidden: int,
     ) -> None:
         super().__init__()
         self.reader = MemoryReader(dim, heads=heads)
@@ -98,7 +99,9 @@ class StageMemory(nn.Module):
             EmbeddingReader(embedding_dim, memory_dim=dim, heads=heads) if reads_embedding else None
         )
         self.readout = (
-            FeedbackReadout(embedding_dim, memory_dim=dim, tokens=feedback_tokens)
+            FeedbackReadout(
+                embedding_dim, memory_dim=dim, tokens=feedback_tokens, hidden=readout_hidden
+            )
             if reads_embedding and feedback_tokens
             else None
         )
@@ -151,6 +154,8 @@ class FeedbackAttentionMemory(nn.Module):
         consolidate: when the queue is full, merge neighbours instead of dropping the oldest slot.
         reads_embedding: the pooled embedding reads, too; see `EmbeddingReader` and
             `FeedbackReadout`.
+        readout_hidden: units of the hidden layer in which the embedding and the feedback tokens
+            meet; None for twice the stage's D, 0 for none.
         head_dim: features per attention head; divides every chosen D.
 
     Raises:
@@ -169,6 +174,7 @@ class FeedbackAttentionMemory(nn.Module):
         write_every: int = 4,
         consolidate: bool = False,
         reads_embedding: bool = True,
+        readout_hidden: int | None = None,
         head_dim: int = 32,
     ) -> None:
         super().__init__()
@@ -183,6 +189,8 @@ class FeedbackAttentionMemory(nn.Module):
                 f"summary_tokens and write_every must be at least 1, got {summary_tokens} "
                 f"and {write_every}"
             )
+        if readout_hidden is not None and readout_hidden < 0:
+            raise OptionError(f"readout_hidden must not be negative, got {readout_hidden}")
         if consolidate and slots == 1:
             raise OptionError("consolidate needs at least 2 slots to merge, got 1")
         self.embedding_dim = embedding_dim
@@ -201,6 +209,9 @@ class FeedbackAttentionMemory(nn.Module):
                 slot_tokens=slots * summary_tokens,
                 embedding_dim=embedding_dim,
                 reads_embedding=reads_embedding,
+                readout_hidden=(
+                    2 * stage_dims[stage - 1] if readout_hidden is None else readout_hidden
+                ),
             )
             for stage in stages
         )
@@ -294,7 +305,7 @@ class FeedbackAttentionMemory(nn.Module):
                 recalled = stage.recall(kept, bias, written, pooled.dtype)
                 added = added + stage.embedding_reader(pooled, *recalled)
             if stage.readout is not None:
-                added = added + stage.readout(kept.feedback.to(pooled.dtype))
+                added = added + stage.readout(kept.feedback.to(pooled.dtype), pooled)
         return added
 
     def _make_room(self, state: MemoryState, due: Tensor) -> MemoryState:

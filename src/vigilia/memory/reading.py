@@ -7,6 +7,7 @@ A knots of the age bias.
 from __future__ import annotations
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from vigilia.layers.attention import attend
@@ -123,22 +124,32 @@ class FeedbackReadout(nn.Module):
     """All feedback tokens at once, for the pooled embedding: no attention has to find them first.
 
     Each feature of each token has a weight of its own, so that tokens may keep different things,
-    as the units of a recurrent network do.
+    as the units of a recurrent network do. A hidden layer hears the clip beside them: whether
+    this is what was shown before, or what the cell that is asked for holds, depends on both at
+    once, and no sum of the two can tell.
 
     Args:
         dim: D of the embedding.
         memory_dim: M, width of the tokens.
         tokens: F.
+        hidden: units of the hidden layer; 0 for none.
     """
 
-    def __init__(self, dim: int, *, memory_dim: int, tokens: int) -> None:
+    def __init__(self, dim: int, *, memory_dim: int, tokens: int, hidden: int) -> None:
         super().__init__()
         self.weights = nn.Parameter(torch.empty(tokens, memory_dim))
-        self.output = nn.Linear(memory_dim, dim)
+        self.norm = nn.LayerNorm(dim) if hidden else None
+        self.hear = nn.Linear(dim, hidden) if hidden else None
+        self.hold = nn.Linear(memory_dim, hidden) if hidden else None
+        self.output = nn.Linear(memory_dim + hidden, dim)
         self.gate = nn.Parameter(torch.zeros(dim))
         nn.init.normal_(self.weights, std=tokens**-0.5)
         nn.init.xavier_uniform_(self.output.weight)  # the gate alone is to hold it back
 
-    def forward(self, tokens: Tensor) -> Tensor:
-        """tokens: (B, F, M) -> (B, D)."""
-        return self.gate * self.output((tokens * self.weights).sum(dim=1))
+    def forward(self, tokens: Tensor, embedding: Tensor) -> Tensor:
+        """tokens: (B, F, M), embedding: (B, D) -> (B, D)."""
+        held = (tokens * self.weights).sum(dim=1)
+        if self.norm is not None and self.hear is not None and self.hold is not None:
+            both = F.gelu(self.hear(self.norm(embedding)) + self.hold(held))
+            held = torch.cat([held, both], dim=1)
+        return self.gate * self.output(held)

@@ -208,6 +208,8 @@ def standardise_entrance(memory: nn.Module, tokens: Mapping[int, Tensor], pooled
             _standardise(stage.feedback.norm_summary, pooled)
         if getattr(stage, "embedding_reader", None) is not None:
             _standardise(stage.embedding_reader.norm, pooled)
+        if getattr(getattr(stage, "readout", None), "norm", None) is not None:
+            _standardise(stage.readout.norm, pooled)
 
 
 def _standardise(norm: nn.LayerNorm, x: Tensor) -> None:
