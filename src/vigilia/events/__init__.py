@@ -5,7 +5,8 @@
     repair.py       what is put right as it is read, and counted
     reader.py       a file -> bounded pieces, in order of time
     writer.py       pieces -> a file
-    binning.py      pieces -> frames of a fixed length, each known as soon as it is over
+    bins.py         what a bin is: counts, binary, voxel grid, time surface
+    binning.py      pieces -> bins, each known as soon as it is over
     camera.py       a simulated camera: frames -> events
     simulate.py     a video through it
     summary.py      what a recording holds

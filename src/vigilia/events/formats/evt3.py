@@ -15,7 +15,7 @@ something is counted up, and an event looks up how many of each kind came before
 
 Prophesee, "EVT 3.0 format", documentation of the Metavision SDK.
 
-Letters: W words, N events.
+Letters: W words, E words that name events, V vectors among them, N events.
 """
 
 from __future__ import annotations
@@ -40,10 +40,9 @@ HALF_WORD = 12
 LATE_HIGHS = 16
 MOST_X = 60_000
 SENSORS = ((640, 480), (1280, 720))
-KNOWN = np.isin(np.arange(16), (0, 2, 3, 4, 5, 6, 7, 8, 10, 14, 15))
-IS_EVENT = np.isin(np.arange(16), (ADDR_X, VECT_12, VECT_8))
-PIXELS = np.array([0, 0, 0, 0, 12, 8, *[0] * 10])
-"""How far a word of each kind moves the base on."""
+UNKNOWN = (1, 9, 11, 12, 13)
+PIXELS = np.array([mask.bit_count() for mask in range(1 << 12)])
+"""How many pixels a vector names."""
 
 
 @dataclass(frozen=True)
@@ -74,35 +73,32 @@ def decode(data: np.ndarray, state: State) -> Decoded:
     """
     words = data.view("<u2")
     kinds = (words >> HALF_WORD).astype(np.uint8)
-    at = np.flatnonzero(IS_EVENT[kinds])
-    found = {"unknown_words": int(np.count_nonzero(~KNOWN[kinds]))}
-
-    is_time = (kinds == TIME_HIGH) | (kinds == TIME_LOW)
-    times, after = _times(words[is_time], kinds[is_time] == TIME_HIGH, state)
-    # What does not lie in the known part is masked below; its value does not matter.
-    t = np.concatenate([[_time(state)], times])[_count(is_time, at)]  # (events words,)
-    is_y = kinds == ADDR_Y
-    rows = words[is_y] & 0x7FF
-    y = np.concatenate([[state.y or 0], rows])[_count(is_y, at)]
-    x, p, known, after = _columns(words, kinds, at, replace(after, y=state.y), state)
-    if rows.size:
-        after = replace(after, y=int(rows[-1]))
+    found = {"unknown_words": sum(int(np.count_nonzero(kinds == kind)) for kind in UNKNOWN)}
+    is_vector = (kinds == VECT_12) | (kinds == VECT_8)
+    at = np.flatnonzero((kinds == ADDR_X) | is_vector)  # (E,) words that name events
     start = _first_known(kinds, state)
-    known &= at >= start
+    if start:
+        # Counted by words; how many pixels a lost vector had does not matter.
+        found["events_before_time"] = int(np.searchsorted(at, start))
+        at = at[found["events_before_time"] :]
 
-    counts, bits = _pixels(words[at], kinds[at])
-    if counts is not None:
-        t, y, x, p, known = (np.repeat(one, counts) for one in (t, y, x, p, known))
-        x = x + bits
-    events = make_events(t, x, y, p)
-    if not known.all():
-        found["events_before_time"] = int(np.count_nonzero(~known))
-        events = events[known]
+    times, is_time, after = _times(words, kinds, state)
+    is_row = kinds == ADDR_Y
+    rows = words[np.flatnonzero(is_row)] & 0x7FF
+    word = words[at]
+    events = make_events(
+        np.concatenate([[_time(state)], times])[_count(is_time, at)],
+        word & 0x7FF,
+        np.concatenate([[state.y or 0], rows]).astype(np.uint16)[_count(is_row, at)],
+        word >> 11 & 1,
+    )
+    after = replace(after, y=int(rows[-1]) if rows.size else state.y)
+    events, after = _with_vectors(events, words, kinds, np.flatnonzero(is_vector[at]), at, after)
     return Decoded(events, after, found)
 
 
 def _count(is_setter: np.ndarray, at: np.ndarray) -> np.ndarray:
-    """How many setters (W,) bool lie before each word in `at`."""
+    """How many setters (W,) bool lie before each word in `at` (E,)."""
     return np.cumsum(is_setter, dtype=np.int32)[at]
 
 
@@ -117,11 +113,16 @@ def _first_known(kinds: np.ndarray, state: State) -> int:
     return max((int(start[0]) if start.size else len(kinds) for start in starts), default=0)
 
 
-def _times(words: np.ndarray, is_high: np.ndarray, state: State) -> tuple[np.ndarray, State]:
-    """Times after each time word. words: (n,), is_high: (n,) bool -> (n,) int64, next state."""
-    if not words.size:
-        return np.empty(0, np.int64), state
-    values = (words & 0xFFF).astype(np.int64)
+def _times(
+    words: np.ndarray, kinds: np.ndarray, state: State
+) -> tuple[np.ndarray, np.ndarray, State]:
+    """Times after each time word, int64; which words those are, (W,) bool; the next state."""
+    is_time = (kinds == TIME_HIGH) | (kinds == TIME_LOW)
+    at = np.flatnonzero(is_time)
+    if not at.size:
+        return np.empty(0, np.int64), is_time, state
+    values = (words[at] & 0xFFF).astype(np.int64)
+    is_high = kinds[at] == TIME_HIGH
     before = [] if state.high is None else [state.high]
     highs = unwrap(values[is_high], HALF_WORD, state.high, LATE_HIGHS)
     # Until the low word comes, the time after a new high word is its beginning.
@@ -133,54 +134,60 @@ def _times(words: np.ndarray, is_high: np.ndarray, state: State) -> tuple[np.nda
     high = np.concatenate([before or [0], highs]).astype(np.int64)[np.cumsum(is_high)]
     low = np.concatenate([[state.low], lows])[np.cumsum(sets_low)]
     after = replace(state, high=int(highs[-1]) if highs.size else state.high, low=int(low[-1]))
-    return high << HALF_WORD | low, after
+    return high << HALF_WORD | low, is_time, after
 
 
-def _columns(
-    words: np.ndarray, kinds: np.ndarray, at: np.ndarray, after: State, state: State
-) -> tuple[np.ndarray, np.ndarray, np.ndarray, State]:
-    """x of each event word's first pixel, its polarity, and whether both are known."""
-    word = words[at]
-    x, p = word & 0x7FF, (word >> 11 & 1).astype(np.uint8)
-    known = np.ones(len(at), bool)
+def _with_vectors(
+    events: np.ndarray,
+    words: np.ndarray,
+    kinds: np.ndarray,
+    vectors: np.ndarray,
+    at: np.ndarray,
+    state: State,
+) -> tuple[np.ndarray, State]:
+    """Replaces each event that stands for a vector by those of the vector's pixels.
+
+    Args:
+        events: (E,), one for each word in `at`.
+        words: (W,).
+        kinds: (W,).
+        vectors: (V,) which of them stand for vectors.
+        at: (E,) the words.
+        state: that holds the base before the first word.
+
+    Returns:
+        The events (N,), and the state with the base after the last word.
+    """
     is_base = kinds == BASE_X
-    bases = words[is_base]
-    moves = PIXELS[kinds[at]]
-    is_vector = moves > 0
-    if not is_vector.any():
-        if bases.size:
-            last = int(bases[-1])
-            after = replace(after, base=last & 0x7FF, polarity=last >> 11 & 1)
-        return x, p, known, after
-    moved = np.concatenate([[0], np.cumsum(moves)])  # (event words + 1,)
-    moved_at_base = moved[np.searchsorted(at, np.flatnonzero(is_base))]
-    begins = np.concatenate([[state.base or 0], (bases & 0x7FF).astype(np.int64) - moved_at_base])
+    base_at = np.flatnonzero(is_base)
+    if not (vectors.size or base_at.size):
+        return events, state
+    bases = words[base_at].astype(np.int64)
+    vector_at = at[vectors]
+    is_long = kinds[vector_at] == VECT_12
+    # A base moves on with every vector: what has been moved before it is taken off.
+    moved = np.concatenate([[0], np.cumsum(np.where(is_long, 12, 8))])  # (V + 1,)
+    begins = (bases & 0x7FF) - moved[np.searchsorted(vector_at, base_at)]
+    begins = np.concatenate([[state.base or 0], begins])
     polarities = np.concatenate([[state.polarity], bases >> 11 & 1])
-    which = _count(is_base, at)
+    which = _count(is_base, vector_at)
     # Without a new base a damaged file could count x up until it wraps into the sensor again.
-    x = np.where(is_vector, np.minimum(begins[which] + moved[:-1], MOST_X), x)
-    p = np.where(is_vector, polarities[which], p)
+    events["x"][vectors] = np.minimum(begins[which] + moved[:-1], MOST_X)
+    events["p"][vectors] = polarities[which]
+
+    masks = words[vector_at] & np.where(is_long, 0xFFF, 0xFF).astype(np.uint16)
     if state.base is None:
-        known = ~is_vector | (which > 0)
-    if bases.size or state.base is not None:
-        # The last `begins` is the state's own base if no word sets another.
-        base = int(begins[-1] + moved[-1])
-        after = replace(after, base=base, polarity=int(polarities[-1]))
-    return x, p, known, after
-
-
-def _pixels(word: np.ndarray, kind: np.ndarray) -> tuple[np.ndarray | None, np.ndarray]:
-    """How many pixels each event word names, and the place of each of them from the first."""
-    is_vector = kind != ADDR_X
-    if not is_vector.any():
-        return None, np.empty(0, np.int64)
-    masks = word[is_vector] & np.where(kind[is_vector] == VECT_8, 0xFF, 0xFFF).astype("<u2")
-    bits = np.unpackbits(masks.view(np.uint8), bitorder="little").reshape(-1, 16)
-    counts = np.ones(len(word), np.int64)
-    counts[is_vector] = bits.sum(axis=1)
-    places = np.zeros(int(counts.sum()), np.int64)
-    places[np.repeat(is_vector, counts)] = np.nonzero(bits)[1]
-    return counts, places
+        masks[which == 0] = 0  # nobody knows where their pixels are
+    bits = np.unpackbits(masks.astype("<u2").view(np.uint8), bitorder="little").view(bool)
+    counts = np.ones(len(events), np.int64)
+    counts[vectors] = PIXELS[masks]
+    is_vector = np.zeros(len(events), bool)
+    is_vector[vectors] = True
+    events = np.repeat(events, counts)
+    events["x"][np.repeat(is_vector, counts)] += (np.flatnonzero(bits) & 15).astype(np.uint16)
+    if base_at.size or state.base is not None:
+        state = replace(state, base=int(begins[-1] + moved[-1]), polarity=int(polarities[-1]))
+    return events, state
 
 
 def _open(path: Path) -> Recording:
