@@ -83,6 +83,41 @@ def test_real_files_are_recognised_and_come_back_as_they_were(
         assert replace(again, fps=one.fps) == one
 
 
+REST = ("50salads/*/*.txt", "breakfast_coffee/groundTruth/*", "epic_tent/*gt.txt")
+REST += ("fly_deepethogram_style/*/*.csv", "hypno_txt/*", "sleep_mouse_96h/BL61*")
+REST += ("sleep_human_5scorers/*/*/1*.json",)
+
+
+@pytest.mark.parametrize("pattern", REST)
+def test_every_other_file_of_a_kind_comes_back_too(
+    pattern: str, shared_data: Path, tmp_path: Path
+) -> None:
+    options = {"fps": 15.0, "epoch_seconds": 30.0}
+    paths = [path for path in sorted((shared_data / "labels").glob(pattern)) if path.is_file()]
+    assert len(paths) > 1
+    for path in paths:
+        several = read_annotations(path, **options)
+        kind = detect(path)
+        copy = tmp_path / f"{several[0].recording or 'copy'}{NAME.get(kind, '')}"
+        write_annotations(several, copy, format=kind, **options)
+        back = read_annotations(copy, format=kind, **options)
+        assert [replace(one, fps=None) for one in back] == [
+            replace(one, fps=None) for one in several
+        ], path
+
+
+def test_a_table_of_a_signal_a_second_is_read_by_the_column_of_its_stage(
+    shared_data: Path, tmp_path: Path
+) -> None:
+    path = shared_data / "labels" / "sleep_seal_1Hz.csv"
+    several = read_annotations(path, label_column="Simple_Sleep_Code")
+    write_annotations(several, tmp_path / "x.csv")
+    assert [one.events for one in read_annotations(tmp_path / "x.csv")] == [
+        one.events for one in several
+    ]
+    assert {"REM", "SWS"} <= set(several[0].labels), several[0].labels
+
+
 def _rounded(event: object) -> tuple[object, ...]:
     values = {name: getattr(event, name) for name in ("label", "subject", "scorer", "modifiers")}
     return (round(event.start_seconds, 3), round(event.end_seconds, 3), *values.values())
@@ -184,6 +219,9 @@ def test_real_tables_have_the_problems_that_they_have(shared_data: Path) -> None
         ("edf/test_uneven_samp.edf", "without annotations"),
         ("nwb/1.0.3_nwbfile.nwb", "not a text file"),
         ("actigraphy/example_01.AWD", "no column for the label"),
+        ("actigraphy/test_sample.mtn", "XML, but no file of ELAN"),
+        ("epic_tent/Synchronised_action_label.txt", "says no times"),
+        ("breakfast_coffee/features/P03_cam01_P03_coffee.txt", "no column for the label"),
         ("actigraphy/example_01_sleepdiary.ods", "save it as CSV"),
         ("mouse_homecage_abode/annotations.csv", "no column for the label"),
         ("tcn_predictions/GTEA/video_SVM/1.mat", "not a text file"),
@@ -195,3 +233,4 @@ def test_real_files_of_other_kinds_are_refused_in_one_line(
     with pytest.raises(LabelError, match=says) as caught:
         read_annotations(shared_data / "labels" / name, fps=25, epoch_seconds=30)
     assert "\n" not in str(caught.value)
+    assert len(str(caught.value)) < 800

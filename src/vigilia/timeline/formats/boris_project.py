@@ -52,10 +52,9 @@ def read(path: Path, options: Options) -> tuple[Annotations, ...]:
         observations = dict(content["observations"].items())
     except (AttributeError, KeyError, TypeError) as error:
         raise _damaged(f"{path} is a damaged BORIS project", error) from error
+    fps = options.fps
     return tuple(
-        readable(
-            partial(_observation, name, one, codes, path, options.fps), name, path, _media(one)
-        )
+        readable(partial(_observation, name, one, codes, path, fps), name, path, _media(one))
         for name, one in observations.items()
     )
 
