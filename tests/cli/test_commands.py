@@ -19,7 +19,7 @@ from conftest import tiny_model
 from vigilia.backbones import BACKBONES
 from vigilia.checkpoint import load_model, save_model
 from vigilia.cli import COMMANDS, main
-from vigilia.cli.run import _far
+from vigilia.cli.run_display import far
 from vigilia.memory import MEMORIES
 from vigilia.timeline import Timeline
 
@@ -372,7 +372,7 @@ def test_training_from_a_model_file_can_change_its_memory(barn: Path, command: C
 def test_a_run_without_a_terminal_says_how_far_it_is(
     barn: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(sys.modules["vigilia.cli.run"], "LINE_EVERY_SECONDS", 0.0)
+    monkeypatch.setattr(sys.modules["vigilia.cli.run_display"], "LINE_EVERY_SECONDS", 0.0)
     words = ["run", str(barn / "a.mkv"), "--model", "swin3d_nano", "--out", str(barn / "out")]
     assert main(words) == 0
     said = capsys.readouterr().err
@@ -382,5 +382,5 @@ def test_a_run_without_a_terminal_says_how_far_it_is(
 
 
 def test_how_far_a_run_of_unknown_length_is_needs_no_time_left() -> None:
-    assert _far(600.0, 200.0, 1800.0) == "0:10:00 of 0:30:00, 200x real time, 0:00:06 left"
-    assert _far(600.0, 200.0, None) == "0:10:00, 200x real time"
+    assert far(600.0, 200.0, 1800.0) == "0:10:00 of 0:30:00, 200x real time, 0:00:06 left"
+    assert far(600.0, 200.0, None) == "0:10:00, 200x real time"

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import math
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -19,11 +18,13 @@ from vigilia.cli.label_options import (
     Subject,
     warnings_as_lines,
 )
-from vigilia.cli.show import LINE_EVERY_SECONDS, clock, errors, output, print_json, progress_bar
+from vigilia.cli.run_display import RecordingDisplay, print_report, summary_of
+from vigilia.cli.show import errors, output, print_json, progress_bar
 
 if TYPE_CHECKING:
     from vigilia.evaluation import Agreement
-    from vigilia.timeline import LabelOptions, Labels, Segment, Timeline
+    from vigilia.running import Outcome
+    from vigilia.timeline import LabelOptions, Labels, Timeline
 
 __all__ = ["run"]
 
@@ -93,6 +94,25 @@ def run(
     subject: Subject = None,
     scorer: Scorer = None,
     live: Annotated[bool, typer.Option("--live", help="Print each label as it comes.")] = False,
+    gate: Annotated[
+        bool,
+        typer.Option(
+            "--gate",
+            help="Skip steps where nothing moves and keep the last result; off by default.",
+        ),
+    ] = False,
+    parallel: Annotated[
+        int | None,
+        typer.Option(
+            metavar="N", min=1, help="Recordings open at once. [default: processors, 2 at least]"
+        ),
+    ] = None,
+    batch: Annotated[
+        int | None,
+        typer.Option(
+            metavar="N", min=1, help="Recordings stepped together. [default: CPU 1, GPU up to 16]"
+        ),
+    ] = None,
     restart: Annotated[
         bool, typer.Option("--restart", help="Forget an interrupted run instead of going on.")
     ] = False,
@@ -101,6 +121,7 @@ def run(
     """Classify recordings, second by second.
 
     Writes timeline.csv, .json, .vtt and .png. Killed and started again, it goes on where it was.
+    Several recordings run at once, and one that cannot be read does not stop the others.
 
     Examples:
 
@@ -108,10 +129,10 @@ def run(
 
         vigilia run street.mp4 --model swin3d_t --weights kinetics400 --live --fps 2
     """
-    from vigilia.errors import BrokenVideoError, CheckpointError, OptionError, VideoError
+    from vigilia.errors import OptionError
     from vigilia.models import BUNDLED, resolve_model
-    from vigilia.running import RunUpdate, name_of
-    from vigilia.running import run as run_video
+    from vigilia.relevance import GateOptions
+    from vigilia.running import name_of, run_many
     from vigilia.timeline import LabelOptions
 
     if truth is not None and len(videos) > 1:
@@ -127,96 +148,76 @@ def run(
         errors.print(f"note: model '{model}' knows {BUNDLED[model]}; --model names another")
     elif str(classifier.card.get("trained_on", "")).startswith("nothing"):
         errors.print(f"note: {model} without --weights has learned nothing; labels mean nothing")
-    say = errors.print if as_json else output.print
+    say = (errors.print if as_json else output.print) if live else None
+    options = {
+        "model": classifier,
+        "fps": fps,
+        "clip_frames": clip_frames,
+        "stride_frames": stride_frames,
+        "smooth_seconds": smooth_seconds,
+        "hysteresis": hysteresis,
+        "minimum_bout_seconds": minimum_bout_seconds,
+        "max_gap_seconds": max_gap_seconds,
+        "gate": GateOptions() if gate else None,
+        "restart": restart,
+    }
+    with progress_bar("{task.fields[speed]}", "{task.fields[now]}") as bar:
+        several = len(videos) > 1
+        shown = [
+            RecordingDisplay(bar, name, say=say, label=f"{name}  " if several else "")
+            for name in map(name_of, videos)
+        ]
+        if several:
+            outcomes = run_many(
+                videos,
+                outs=folders,
+                device=device,
+                batch=batch,
+                parallel=parallel,
+                on_update=lambda index, update: shown[index].update(update),
+                on_done=lambda index, outcome: shown[index].finish(outcome.timeline),
+                **options,
+            )
+        else:
+            shown[0].begin()
+            outcomes = [_run_one(videos[0], folders[0], device, shown[0], options)]
     failures: list[str] = []
     reports: list[dict[str, Any]] = []
-    for video, folder in zip(videos, folders, strict=True):
-        began = time.monotonic()
-        with progress_bar("{task.fields[speed]}", "{task.fields[now]}") as bar:
-            task = bar.add_task(name_of(video), total=None, speed="", now="")
-
-            told_until, told_at = -math.inf, began
-
-            def show(update: RunUpdate) -> None:
-                nonlocal told_until, told_at
-                done = update.seconds - update.start_seconds
-                fresh = update.steps - update.resumed_steps
-                share = done * fresh / max(1, update.steps)
-                speed = share / max(1e-6, time.monotonic() - began)  # noqa: B023
-                now = update.now
-                bar.update(
-                    task,  # noqa: B023
-                    completed=done,
-                    total=update.duration_seconds,
-                    speed=f"{clock(done)}  {speed:.0f}x real time",
-                    now=f"{now.label or 'unobserved'} {now.confidence:.2f}" if now else "",
-                )
-                clock_now = time.monotonic()
-                if not errors.is_terminal and clock_now - told_at > LINE_EVERY_SECONDS:
-                    told_at = clock_now
-                    errors.print(f"{name_of(video)}: {_far(done, speed, update.duration_seconds)}")  # noqa: B023
-                if live:
-                    for segment in update.closed:
-                        say(_line(segment))
-                        told_until = segment.end_seconds
-
-            broken: BrokenVideoError | None = None
-            try:
-                timeline = run_video(
-                    video,
-                    model=classifier,
-                    out=folder,
-                    device=device,
-                    fps=fps,
-                    clip_frames=clip_frames,
-                    stride_frames=stride_frames,
-                    smooth_seconds=smooth_seconds,
-                    hysteresis=hysteresis,
-                    minimum_bout_seconds=minimum_bout_seconds,
-                    max_gap_seconds=max_gap_seconds,
-                    restart=restart,
-                    on_update=show,
-                )
-            except BrokenVideoError as error:
-                if error.timeline is None:
-                    failures.append(str(error))
-                    continue
-                broken, timeline = error, error.timeline
-            except (VideoError, CheckpointError) as error:
-                # The other recordings of the night are not to blame.
-                failures.append(str(error))
-                continue
-        if live:
-            for segment in timeline.segments:
-                if segment.start_seconds >= told_until:
-                    say(_line(segment))
-        found = None if labels is None else _compare(timeline, labels, folder)
-        if as_json:
-            reports.append(_summary(timeline, folder, found))
-        else:
-            _report(timeline, folder, time.monotonic() - began, found)
-        if broken is not None:
-            failures.append(f"{broken} (everything before is in {folder})")
+    for outcome, folder, display in zip(outcomes, folders, shown, strict=True):
+        timeline = outcome.timeline
+        if timeline is not None:
+            found = None if labels is None else _compare(timeline, labels, folder)
+            if as_json:
+                reports.append(_summary(timeline, folder, found, display, gate))
+            else:
+                _report(timeline, folder, outcome.seconds, found, display, gate)
+        if outcome.error is not None:
+            rest = "" if timeline is None else f" (everything before is in {folder})"
+            failures.append(f"{outcome.error}{rest}")
     if as_json and reports:
-        print_json(reports if len(videos) > 1 else reports[0])
+        print_json(reports if several else reports[0])
     for failure in failures:
         errors.print(f"error: {' '.join(failure.split())}")
     return 2 if failures else 0
 
 
-def _far(done: float, speed: float, duration: float | None) -> str:
-    """How far a run is: seconds done, times real time, and the time left if the end is known."""
-    told = f"{clock(done)}{f' of {clock(duration)}' if duration else ''}, {speed:.0f}x real time"
-    if duration and speed > 0:
-        told += f", {clock(max(0.0, duration - done) / speed)} left"
-    return told
+def _run_one(
+    video: str, folder: Path, device: str, shown: RecordingDisplay, options: dict[str, Any]
+) -> Outcome:
+    from vigilia.errors import BrokenVideoError, CheckpointError, VideoError
+    from vigilia.running import Outcome
+    from vigilia.running import run as run_video
 
-
-def _line(segment: Segment) -> str:
-    return (
-        f"{clock(segment.start_seconds)} - {clock(segment.end_seconds)}  "
-        f"{segment.label or 'unobserved'}  {segment.confidence:.2f}"
-    )
+    began = time.monotonic()
+    timeline, problem = None, None
+    try:
+        timeline = run_video(video, out=folder, device=device, on_update=shown.update, **options)
+    except BrokenVideoError as error:
+        timeline, problem = error.timeline, error
+    except (VideoError, CheckpointError) as error:
+        problem = error
+    shown.finish(timeline)
+    return Outcome(video, timeline, problem, time.monotonic() - began)
 
 
 def _folders(videos: list[str], out: Path | None) -> list[Path]:
@@ -237,38 +238,32 @@ def _folders(videos: list[str], out: Path | None) -> list[Path]:
     return folders
 
 
-def _summary(timeline: Timeline, folder: Path, found: Agreement | None) -> dict[str, Any]:
-    summary = timeline.summary()
-    report: dict[str, Any] = {
-        "source": timeline.source,
-        "folder": str(folder),
-        "seconds": timeline.duration_seconds,
-        "segments": len(timeline.segments),
-        "unobserved_seconds": summary.unobserved_seconds,
-        "classes": {
-            one.label: {"seconds": one.seconds, "share": one.share, "bouts": one.bouts}
-            for one in summary.classes
-            if one.bouts
-        },
-    }
+def _summary(
+    timeline: Timeline,
+    folder: Path,
+    found: Agreement | None,
+    display: RecordingDisplay,
+    gate: bool,
+) -> dict[str, Any]:
+    report = summary_of(timeline, folder)
+    if gate:
+        report |= {"steps": display.steps, "kept_steps": display.kept_steps}
     if found is not None:
         report["agreement"] = dataclasses.asdict(found)
     return report
 
 
-def _report(timeline: Timeline, folder: Path, seconds: float, found: Agreement | None) -> None:
-    summary = timeline.summary()
-    output.print(
-        f"{timeline.source}: {clock(timeline.duration_seconds)} in {seconds:.1f} s, "
-        f"{len(timeline.segments)} segments -> {folder}"
-    )
-    for one in sorted(summary.classes, key=lambda one: -one.seconds)[:8]:
-        if one.bouts:
-            output.print(
-                f"  {one.label:<20} {one.share:6.1%}  {one.bouts} bouts, "
-                f"mean {one.mean_bout_seconds:.1f} s"
-            )
-
+def _report(
+    timeline: Timeline,
+    folder: Path,
+    seconds: float,
+    found: Agreement | None,
+    display: RecordingDisplay,
+    gate: bool,
+) -> None:
+    print_report(timeline, folder, seconds)
+    if gate:
+        output.print(f"  {display.kept_steps} of {display.steps} steps skipped: nothing moved")
     if found is not None:
         from vigilia.evaluation import format_agreement
 
