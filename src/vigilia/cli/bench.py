@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from vigilia.cli.bench_speed import decode, soak, streams
 from vigilia.cli.show import errors, output, print_json, print_table, progress_bar
 
 __all__ = ["bench"]
@@ -146,3 +147,7 @@ def real(
         head, *rows = continuous_table(results)
         print_table("balanced accuracy on the rest of each recording, %", head, rows)
     output.print(f"{out / 'table.md'}, {out / 'ages.png'}")
+
+
+for _name, _command in {"decode": decode, "streams": streams, "soak": soak}.items():
+    bench.command(_name)(_command)

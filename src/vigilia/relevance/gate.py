@@ -99,11 +99,10 @@ class GateState:
 
     def to_arrays(self) -> dict[str, np.ndarray]:
         """Arrays that `from_arrays` turns into this same state, to the last bit."""
-        empty = np.zeros((0, 0), np.float32)
+        known = [one for one in (self.anchor, self.previous) if one is not None]
         numbers = (self.noise_levels, self.still_frames, self.settled_steps, self.stepped_seconds)
         return {
-            "anchor": empty if self.anchor is None else self.anchor,
-            "previous": empty if self.previous is None else self.previous,
+            "cells": np.stack(known) if known else np.zeros((0, 0, 0), np.float32),
             "numbers": np.array(numbers, np.float64),
         }
 
@@ -115,9 +114,10 @@ class GateState:
             KeyError, ValueError: the arrays are no saved state.
         """
         noise, still, settled, stepped = arrays["numbers"].tolist()
+        anchor, previous = arrays["cells"] if len(arrays["cells"]) else (None, None)
         return GateState(
-            anchor=arrays["anchor"] if arrays["anchor"].size else None,
-            previous=arrays["previous"] if arrays["previous"].size else None,
+            anchor=anchor,
+            previous=previous,
             noise_levels=noise,
             still_frames=int(still),
             settled_steps=int(settled),
