@@ -91,7 +91,8 @@ def read_mouse(folder: Path) -> Footage:
     if not paths:
         raise VideoError(f"{home}: no *_hstacked.mp4 in it; is it the shared data folder?")
     classes = tuple(path.name.removesuffix("_hstacked.mp4") for path in paths)
-    train, test = [], []
+    train: list[Part] = []
+    test: list[Part] = []
     for label, path in enumerate(paths):
         for tile, frames in enumerate(sampled(path, tiles=TILES), start=1):
             last = tile == TILES

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from vigilia.bench.real.asking import EYES
 from vigilia.bench.real.continuous import BASELINES, RECORDINGS
 from vigilia.bench.real.memories import MEMORIES
 from vigilia.bench.real.questions import QUESTIONS
@@ -20,28 +21,28 @@ __all__ = ["continuous_table", "joined_table", "markdown", "plot_ages", "write_r
 Result = dict[str, Any]
 Rows = list[list[str]]
 
+ELSEWHERE_SECONDS = 30.0
+ELSEWHERE = "other recordings, up to 58 s"
+
 
 def joined_table(results: Sequence[Result], question: str) -> Rows:
     """Accuracy in per cent by age of what is asked, the head first.
 
-    Each entry is the mean over seeds, and in brackets the 95 % interval over recordings. Below the
-    memories: what the best answer without memory, and a perfect memory with these eyes, would get.
+    Each entry is a mean over the recordings asked about, in brackets its 95 % interval. Below the
+    memories: the best answers without memory, fitted to these very streams, and a perfect memory of
+    what the backbone names. Where some recordings were not learned from, they have a column.
     """
     of_question = _of(results, question)
     ages = _ages(of_question)
-    rows = [["memory", *ages.values(), "recordings not learned from"]]
-    for memory in (name for name in MEMORIES if _of(of_question, question, name)):
+    split = "same_recordings" in of_question[0]["eyes"] and bool(of_question[0]["other_recordings"])
+    rows = [["memory", *ages.values(), *([ELSEWHERE] if split else [])]]
+    names = [name for name in (*MEMORIES, EYES) if _of(of_question, question, name)]
+    for memory in names:
         seeds = _of(of_question, question, memory)
-        cells = [_shown(accuracy(_units(seeds, low, "units"))) for low in ages]
-        rows.append([memory, *cells, _shown(_elsewhere(seeds, "units"))])
-    first = _one_each_seed(of_question)
-    ceilings = [
-        f"{100 * np.mean([entry['memoryless_ceiling'] for entry in _entries(first, low)]):.1f}"
-        for low in ages
-    ]
-    rows.append(["best without memory", *ceilings, ""])
-    cells = [_shown(accuracy(_units(first, low, "eyes_units"))) for low in ages]
-    rows.append(["eyes, remembered", *cells, _shown(_elsewhere(first, "eyes_units"))])
+        cells = [_shown(accuracy(_units(seeds, low))) for low in ages]
+        rows.append([memory, *cells, *([_elsewhere(seeds)] if split else [])])
+    ceilings = [f"{100 * _ceiling(of_question, low):.1f}" for low in ages]
+    rows.append(["best without memory", *ceilings, *([""] if split else [])])
     return rows
 
 
@@ -62,7 +63,7 @@ def markdown(results: Sequence[Result]) -> str:
     parts = [
         "# Memory on real pixels",
         "",
-        f"Accuracy in per cent, mean over {len(seeds)} seed(s); in brackets 95 % intervals.",
+        f"Accuracy in per cent over {len(seeds)} seed(s); in brackets 95 % intervals.",
     ]
     for name in (name for name in QUESTIONS if _of(results, name)):
         one = _of(results, name)[0]
@@ -75,15 +76,7 @@ def markdown(results: Sequence[Result]) -> str:
             "",
             f"## {name}: {one['title']}",
             "",
-            f"{one['classes']} classes, {one['test_clips']:,} test clips of 2 s in joined streams "
-            f"a seed; {one['updates']} updates on stretches of at most "
-            f"{one['longest_training_clips']} clips. Labels are derived: the class of a recording. "
-            f"Single test clips named right, %: {sight}. Intervals from resampling recordings."
-            + (
-                f" Left out, too short to cut: {', '.join(one['left_out'])}."
-                if one["left_out"]
-                else ""
-            ),
+            _about_joined(one, sight),
             "",
             _markdown_table(joined_table(results, name)),
         ]
@@ -96,7 +89,7 @@ def markdown(results: Sequence[Result]) -> str:
             "The first 60 % of each trains, the rest tests; the memory begins the rest empty. "
             "Intervals from resampling the bouts of each class; it is one recording.",
             "",
-            *(_about(_of(results, name)[0]) for name in continuous),
+            *(_about_continuous(_of(results, name)[0]) for name in continuous),
             "",
             _markdown_table(continuous_table(results)),
         ]
@@ -106,7 +99,8 @@ def markdown(results: Sequence[Result]) -> str:
 def plot_ages(results: Sequence[Result], path: Path) -> None:
     """Accuracy against the age of what is asked, a panel for each question on joined streams.
 
-    Bands: intervals over recordings, of `fam` and `gru`. Dotted: the best answer without memory.
+    Bands: intervals over recordings, of `fam` and `gru`. Dotted: the best
+    answers without memory; dash-dotted: a perfect memory of what the backbone names.
     """
     import matplotlib
 
@@ -128,7 +122,7 @@ def plot_ages(results: Sequence[Result], path: Path) -> None:
             seeds = _of(of_question, name, memory)
             if not seeds:
                 continue
-            found = [accuracy(_units(seeds, low, "units")) for low in lows]
+            found = [accuracy(_units(seeds, low)) for low in lows]
             panel.plot(
                 x,
                 [np.nan if one is None else 100 * one.value for one in found],
@@ -142,13 +136,10 @@ def plot_ages(results: Sequence[Result], path: Path) -> None:
             if memory in ("fam", "gru"):
                 lower, upper = np.array([_limits(one) for one in found]).T
                 panel.fill_between(x, lower, upper, color=colours(number), alpha=0.12, linewidth=0)
-        first = _one_each_seed(of_question)
+        eyes = _of(of_question, name, EYES)
         for line, values in (
-            (
-                ":",
-                [np.mean([e["memoryless_ceiling"] for e in _entries(first, low)]) for low in lows],
-            ),
-            ("-.", [_value(accuracy(_units(first, low, "eyes_units"))) for low in lows]),
+            (":", [_ceiling(of_question, low) for low in lows]),
+            ("-.", [_value(accuracy(_units(eyes, low))) for low in lows]),
         ):
             panel.plot(x, 100 * np.array(values), color="0.4", linestyle=line, linewidth=1)
         panel.set(xscale="log", ylim=(0, 103), title=name, xlabel="age, s", ylabel="accuracy, %")
@@ -185,20 +176,29 @@ def _entries(results: Sequence[Result], low: float) -> list[dict[str, Any]]:
     return [entry for one in results for entry in one["asked"] if entry["low_seconds"] == low]
 
 
-def _units(results: Sequence[Result], low: float, key: str) -> list[list[dict[str, Any]]]:
-    return [entry[key] for entry in _entries(results, low)]
+def _units(results: Sequence[Result], low: float) -> list[list[dict[str, Any]]]:
+    return [entry["units"] for entry in _entries(results, low)]
 
 
-def _elsewhere(seeds: Sequence[Result], key: str) -> ConfidenceInterval | None:
-    """Accuracy where the recording that is asked about was not learned from, at every age but 0."""
-    return accuracy(
+def _ceiling(results: Sequence[Result], low: float) -> float:
+    entries = _entries(_one_each_seed(results), low)
+    return float(np.mean([entry["memoryless_ceiling"] for entry in entries]))
+
+
+def _elsewhere(seeds: Sequence[Result]) -> str:
+    """Accuracy where the recording that is asked about was not learned from.
+
+    Two recordings are too few for an interval.
+    """
+    found = accuracy(
         [
-            [unit for unit in entry[key] if unit["name"] in one["other_recordings"]]
+            [unit for unit in entry["units"] if unit["name"] in one["other_recordings"]]
             for one in seeds
             for entry in one["asked"]
-            if entry["low_seconds"] > 0
+            if 0 < entry["low_seconds"] <= ELSEWHERE_SECONDS
         ]
     )
+    return "" if found is None else f"{100 * found.value:.1f}"
 
 
 def _shown(found: ConfidenceInterval | None) -> str:
@@ -221,9 +221,21 @@ def _limits(found: ConfidenceInterval | None) -> tuple[float, float]:
     return 100 * found.low, 100 * found.high
 
 
-def _about(one: Result) -> str:
+def _about_joined(one: Result, sight: str) -> str:
     text = (
-        f"- {one['title']}: {', '.join(one['classes'])}; derived labels, {one['origin']}; "
+        f"{one['classes']} classes (chance {100 / one['classes']:.1f}), {one['test_clips']:,} test "
+        f"clips of 2 s in joined streams a seed; {one['updates']} updates on stretches of at most "
+        f"{one['longest_training_clips']} clips. Labels are derived: the class of a recording. "
+        f"Single test clips named right, %: {sight}. Means over the recordings asked about, "
+        "intervals from resampling them."
+    )
+    short = ", ".join(one["left_out"])
+    return text + (f" Left out, too short to cut: {short}." if short else "")
+
+
+def _about_continuous(one: Result) -> str:
+    text = (
+        f"- {one['title']}: {', '.join(one['classes'])}; labels {one['origin']}; "
         f"{one['training_clips']} training and {one['test_clips']} test steps of 0.25 s"
     )
     missing = ", ".join(one["not_learned"])

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from vigilia.bench.memory import BenchUpdate
+from vigilia.bench.real.asking import EYES, answer_question
 from vigilia.bench.real.continuous import (
     BASELINES,
     RECORDINGS,
@@ -22,7 +23,7 @@ from vigilia.bench.real.continuous import (
 )
 from vigilia.bench.real.footage import Footage
 from vigilia.bench.real.memories import MEMORIES
-from vigilia.bench.real.questions import QUESTIONS, Size, answer_question
+from vigilia.bench.real.questions import QUESTIONS, Size
 from vigilia.errors import InputError, OptionError
 from vigilia.files import write_atomically
 
@@ -61,11 +62,14 @@ class RealPlan:
             raise OptionError(f"seeds must not be negative, got {min(self.seeds)}")
 
     def rows(self, question: str, seed: int) -> tuple[str, ...]:
-        """Who answers a question: memories, and baselines, which have no seed but the first."""
-        takes_part = QUESTIONS[question].memories if question in QUESTIONS else CONTINUOUS_MEMORIES
-        chosen = tuple(name for name in self.memories if name in takes_part)
-        plain = question in RECORDINGS and seed == self.seeds[0]
-        return (*(BASELINES if plain else ()), *chosen)
+        """Who answers a question: memories, and what stands beside them without learning."""
+        if question in QUESTIONS:
+            beside: tuple[str, ...] = (EYES,)
+            takes_part = QUESTIONS[question].memories
+        else:
+            beside = BASELINES if seed == self.seeds[0] else ()  # they depend on no seed
+            takes_part = CONTINUOUS_MEMORIES
+        return (*beside, *(name for name in self.memories if name in takes_part))
 
     def cells(self) -> Iterator[tuple[str, str, int]]:
         """Question, row and seed of every result."""

@@ -17,7 +17,7 @@ import numpy as np
 
 from vigilia.evaluation.intervals import ConfidenceInterval, bootstrap
 
-__all__ = ["Unit", "accuracy", "balanced_accuracy", "bouts", "tally"]
+__all__ = ["Unit", "accuracy", "balanced_accuracy", "bouts", "memoryless_accuracy", "tally"]
 
 RESAMPLES = 500
 
@@ -65,7 +65,9 @@ def bouts(labels: np.ndarray) -> np.ndarray:
 
 
 def accuracy(seeds: Sequence[Sequence[dict[str, Any]]]) -> ConfidenceInterval | None:
-    """Share of right answers over all seeds, its interval from resampling units.
+    """Share of right answers, a mean over units, its interval from resampling them.
+
+    Every unit counts the same: a few long gaps behind one recording would outweigh all others.
 
     Args:
         seeds: for each seed what `tally` returned; units of one name are the same unit.
@@ -73,9 +75,26 @@ def accuracy(seeds: Sequence[Sequence[dict[str, Any]]]) -> ConfidenceInterval | 
     _, right, clips = _together(seeds)
     if not len(clips):
         return None
-    return bootstrap(
-        lambda chosen: [right[chosen].sum() / clips[chosen].sum()], len(clips), resamples=RESAMPLES
-    )[0]
+    share = right / clips
+    return bootstrap(lambda chosen: [share[chosen].mean()], len(share), resamples=RESAMPLES)[0]
+
+
+def memoryless_accuracy(shown: np.ndarray, asked: np.ndarray, labels: np.ndarray) -> float:
+    """`accuracy` of the best function of the present clip, fitted to these very answers.
+
+    With few of them it lies well above what that function would reach on fresh streams, which is
+    chance wherever the present says nothing of the past.
+
+    Args:
+        shown: (n,) what the present clip shows.
+        asked: (n,) the unit that is asked about.
+        labels: (n,) the truth.
+    """
+    _, counts = np.unique(asked, return_counts=True)
+    units = np.unique(asked, return_inverse=True)[1]
+    gain = np.zeros((shown.max() + 1, labels.max() + 1))
+    np.add.at(gain, (shown, labels), 1 / counts[units])
+    return float(gain.max(axis=1).sum() / len(counts))
 
 
 def balanced_accuracy(seeds: Sequence[Sequence[dict[str, Any]]]) -> ConfidenceInterval | None:

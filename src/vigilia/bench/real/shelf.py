@@ -34,14 +34,14 @@ class Shelf:
     Attributes:
         tokens: (C, T, H, W, D) float16, the last stage just before memory is read.
         pooled: (C, E) float32, pooled features of the stages before it.
-        said: (C,) int64, what the backbone's own head takes each clip for.
+        named: (C,) int64, which action the backbone's own head takes each clip for.
         first: (R,) where the clips of each part begin.
         count: (R,) how many it has.
     """
 
     tokens: Tensor
     pooled: Tensor
-    said: np.ndarray
+    named: np.ndarray
     first: np.ndarray
     count: np.ndarray
 
@@ -67,7 +67,7 @@ def fill_shelf(eyes: StreamClassifier, parts: Sequence[Part]) -> Shelf:
     """Looks at every clip of every part.
 
     Args:
-        eyes: the shared backbone, and a head that names what it sees.
+        eyes: the shared backbone, and a head whose last class is "other".
         parts: R of them.
     """
     every = [windows(part.frames) for part in parts]
@@ -82,18 +82,18 @@ def fill_shelf(eyes: StreamClassifier, parts: Sequence[Part]) -> Shelf:
     return Shelf(
         tokens=tokens,
         pooled=pooled,
-        said=named(eyes, tokens, pooled),
+        named=name_actions(eyes, tokens, pooled),
         first=np.cumsum(count) - count,
         count=count,
     )
 
 
 @torch.inference_mode()
-def named(eyes: StreamClassifier, tokens: Tensor, pooled: Tensor) -> np.ndarray:
-    """What the head makes of kept clips: (C,) int64."""
+def name_actions(eyes: StreamClassifier, tokens: Tensor, pooled: Tensor) -> np.ndarray:
+    """Which action the head sees in kept clips, "other" not allowed: (C,) int64."""
     stage = cast(ConvStage, cast(Conv3D, eyes.backbone).stages[-1])
     last = torch.cat([stage.finish(some.float()).amax((1, 2, 3)) for some in tokens.split(BATCH)])
-    return eyes.head(torch.cat([pooled, last], dim=1)).argmax(1).numpy()
+    return eyes.head(torch.cat([pooled, last], dim=1))[:, :-1].argmax(1).numpy()
 
 
 def join(shelf: Shelf, streams: Sequence[Joined]) -> SeenStreams:
