@@ -23,8 +23,10 @@ import numpy as np
 
 from vigilia.errors import LabelError, OptionError
 from vigilia.files import write_atomically
-from vigilia.timeline.tables import parse_number, parse_seconds, read_table, read_text
+from vigilia.timeline.tables import read_table
+from vigilia.timeline.texts import read_text
 from vigilia.timeline.timeline import UNOBSERVED, Scores, Segment, Timeline, fill_holes
+from vigilia.timeline.times import parse_number, parse_seconds
 
 __all__ = [
     "READERS",
@@ -288,7 +290,7 @@ def vtt_time(milliseconds: int) -> str:
 
 def escape_cue(text: str) -> str:
     """Makes a text one line of a cue."""
-    one_line = " ".join(text.split())
+    one_line = " ".join(text.splitlines()).strip()
     return one_line.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
 
 

@@ -22,7 +22,7 @@ from vigilia.errors import LabelError
 from vigilia.timeline.annotations import Annotations, Event
 from vigilia.timeline.formats.format import Format, Options, readable
 from vigilia.timeline.formats.jsons import json_seconds, parse_json
-from vigilia.timeline.tables import read_text
+from vigilia.timeline.texts import read_text
 
 __all__ = ["ACTIVITYNET", "is_activitynet", "read", "write"]
 

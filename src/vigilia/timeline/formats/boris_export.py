@@ -18,14 +18,8 @@ from vigilia.timeline.annotations import NO_SUBJECT, Annotations, Event
 from vigilia.timeline.formats.boris_export_writing import MISSING, write_aggregated, write_tabular
 from vigilia.timeline.formats.boris_project import base_name
 from vigilia.timeline.formats.format import TOLD, Format, Options, confidence_of, readable
-from vigilia.timeline.tables import (
-    Row,
-    Table,
-    parse_seconds,
-    plain_name,
-    read_table,
-    refuse_two_kinds_of_decimals,
-)
+from vigilia.timeline.tables import Row, Table, plain_name, read_table, refuse_two_kinds_of_decimals
+from vigilia.timeline.times import parse_seconds
 
 __all__ = ["AGGREGATED", "TABULAR", "is_export", "read"]
 

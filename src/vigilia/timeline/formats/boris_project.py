@@ -24,7 +24,7 @@ from vigilia.timeline.formats.boris_writing import (
 )
 from vigilia.timeline.formats.format import TOLD, Format, Options, confidence_of, readable
 from vigilia.timeline.formats.jsons import json_seconds, parse_json
-from vigilia.timeline.tables import read_text
+from vigilia.timeline.texts import read_text
 
 __all__ = ["BORIS", "base_name", "is_boris", "read"]
 

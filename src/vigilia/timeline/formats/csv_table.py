@@ -30,16 +30,10 @@ from vigilia.timeline.formats.csv_columns import (
 )
 from vigilia.timeline.formats.csv_writing import write
 from vigilia.timeline.formats.format import Format, Options, readable
-from vigilia.timeline.tables import (
-    Row,
-    Table,
-    parse_number,
-    parse_seconds,
-    read_table,
-    refuse_cut_label,
-    refuse_two_kinds_of_decimals,
-)
+from vigilia.timeline.tables import Row, Table, read_table, refuse_two_kinds_of_decimals
+from vigilia.timeline.texts import refuse_cut_label
 from vigilia.timeline.timeline import UNOBSERVED
+from vigilia.timeline.times import parse_number, parse_seconds
 
 __all__ = ["CSV", "read"]
 

@@ -15,7 +15,8 @@ from vigilia.timeline.annotations import Annotations, Event
 from vigilia.timeline.choosing import presence, selected
 from vigilia.timeline.formats.format import FPS_HINT, Format, Options
 from vigilia.timeline.formats.frames import runs
-from vigilia.timeline.tables import Table, parse_number, read_table
+from vigilia.timeline.tables import Table, read_table
+from vigilia.timeline.times import parse_number
 
 __all__ = ["DEEPETHOGRAM", "is_deepethogram"]
 

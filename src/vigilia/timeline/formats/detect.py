@@ -18,14 +18,8 @@ from vigilia.timeline.formats.deepethogram import is_deepethogram
 from vigilia.timeline.formats.edf import BDF_START, EDF_START
 from vigilia.timeline.formats.frames import is_hypnogram, is_list
 from vigilia.timeline.formats.jsons import parse_json
-from vigilia.timeline.tables import (
-    XLSX_START,
-    plain_name,
-    read_bytes,
-    read_table,
-    read_text,
-    split_separator,
-)
+from vigilia.timeline.tables import XLSX_START, plain_name, read_table, split_separator
+from vigilia.timeline.texts import read_bytes, read_text
 
 __all__ = ["detect"]
 

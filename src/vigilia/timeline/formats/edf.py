@@ -18,7 +18,7 @@ from typing import Any
 from vigilia.errors import LabelError, MissingExtraError
 from vigilia.timeline.annotations import Annotations, Event, holes_between, observed_between
 from vigilia.timeline.formats.format import Format, Options
-from vigilia.timeline.tables import read_bytes
+from vigilia.timeline.texts import read_bytes
 
 __all__ = ["BDF", "BDF_START", "EDF", "EDF_START", "stage_name"]
 

@@ -19,7 +19,7 @@ from vigilia.timeline.annotations import Annotations, Event, Span
 from vigilia.timeline.formats.boris_project import base_name
 from vigilia.timeline.formats.elan_writing import MARK, NOTES, POINT, UNKNOWN_DATE, write
 from vigilia.timeline.formats.format import TOLD, Format, Options
-from vigilia.timeline.tables import read_bytes, read_text
+from vigilia.timeline.texts import read_bytes, read_text
 
 __all__ = ["ELAN", "read"]
 

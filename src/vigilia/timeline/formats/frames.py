@@ -21,7 +21,8 @@ from vigilia.timeline.formats.csv_columns import LABEL_NAMES
 from vigilia.timeline.formats.format import EPOCH_HINT, FPS_HINT, Format, Options
 from vigilia.timeline.formats.jsons import parse_json
 from vigilia.timeline.labels import labels_for
-from vigilia.timeline.tables import plain_name, read_text, refuse_cut_label, split_lines
+from vigilia.timeline.tables import plain_name
+from vigilia.timeline.texts import read_text, refuse_cut_label, split_lines
 from vigilia.timeline.timeline import UNOBSERVED
 
 __all__ = [

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from vigilia.errors import LabelError
-from vigilia.timeline.tables import seconds_of
+from vigilia.timeline.times import seconds_of
 
 __all__ = ["json_seconds", "parse_json"]
 

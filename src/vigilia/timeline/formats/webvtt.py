@@ -17,8 +17,9 @@ from vigilia.timeline.files import (
     vtt_time,
 )
 from vigilia.timeline.formats.format import Format, Options, in_milliseconds
-from vigilia.timeline.tables import parse_seconds, read_text, refuse_cut_label, split_lines
+from vigilia.timeline.texts import read_text, refuse_cut_label, split_lines
 from vigilia.timeline.timeline import UNOBSERVED
+from vigilia.timeline.times import parse_seconds
 
 __all__ = ["VTT", "read", "write"]
 
