@@ -102,7 +102,7 @@ def train_fold(
                 "slots": 8,
                 "summary_tokens": 8,
                 "feedback_tokens": 8,
-                "readout_hidden": 0,
+                "hidden": 0,
                 "head_dim": 24,
             }
             if arguments.memory == "fam"

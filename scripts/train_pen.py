@@ -123,8 +123,8 @@ def recordings(work: Path, *plans: tuple[range, float, float]) -> list[Recording
 
 def fresh(memory: str):
     tokens = {"slots": 25, "summary_tokens": 8, "feedback_tokens": 16, "head_dim": 24}
-    # The weights that are shipped were trained before the hidden layer came.
-    options = {"stages": (3,), **tokens, "readout_hidden": 0} if memory == "fam" else {}
+    # The weights that are shipped were trained before the hidden layers came.
+    options = {"stages": (3,), **tokens, "hidden": 0} if memory == "fam" else {}
     return create_model(
         "swin3d_nano",
         classes=CLASSES,

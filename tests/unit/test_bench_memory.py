@@ -19,7 +19,7 @@ from vigilia.bench.eyes import SIZE, make_model, vocabulary
 from vigilia.bench.memory import Plan, bench_memory, read_results
 from vigilia.bench.report import markdown, mean_by_age, table, write_report
 from vigilia.bench.scores import score, score_from
-from vigilia.bench.seen import see_streams, step_seen
+from vigilia.bench.seen import SeenStreams, see_streams, step_seen
 from vigilia.bench.streams import CLIP_SECONDS, plain_levels
 from vigilia.checkpoint import save_model
 from vigilia.errors import OptionError
@@ -207,11 +207,18 @@ def test_who_is_tested_on_foreign_memory_has_learned_only_once(
         learned.append(contender.name)
         return learn(task, contender, *rest, **options)
 
+    asked: list[bool] = []
+
+    def noted(model: StreamClassifier, seen: SeenStreams, *, foreign: bool) -> np.ndarray:
+        asked.append(foreign)
+        return answers(model, seen, foreign=foreign)
+
     monkeypatch.setattr(memory, "learn", counted)
+    monkeypatch.setattr(memory, "answers", noted)
     results = bench_memory(replace(plan, tasks=("T1",), memories=("fam", "gru", "foreign")), out)
     assert learned == ["fam", "gru"]
     assert [one["memory"] for one in results] == ["fam", "gru", "foreign"]
-    assert results[0]["all"] != results[2]["all"]
+    assert asked == [False, False, True]
 
 
 def test_the_report_says_what_the_results_say(small: tuple[Plan, Path]) -> None:

@@ -22,7 +22,7 @@ class Tier(FeedbackTier):
 
 
 def tier(dim: int = 16, tokens: int = 3) -> Tier:
-    return Tier(dim, tokens=tokens, heads=2, embedding_dim=8)
+    return Tier(dim, tokens=tokens, heads=2, embedding_dim=8, hidden=6)
 
 
 YES, NO = torch.tensor([True, True]), torch.tensor([False, False])
@@ -67,7 +67,9 @@ def test_the_first_step_does_not_look_at_the_tokens() -> None:
 @torch.no_grad()
 def test_without_anything_heard_the_first_tokens_are_empty_and_later_ones_stay() -> None:
     feedback, tokens = tier(), torch.randn(2, 3, 16)
-    for layer in (feedback.output, feedback.feed_forward[-1], feedback.hear_summary):
+    assert feedback.hear_apart is not None
+    last = feedback.feed_forward[-1], feedback.hear_apart[-1]
+    for layer in (feedback.output, feedback.hear_summary, *last):
         layer.weight.zero_()  # type: ignore[union-attr,operator]
         layer.bias.zero_()  # type: ignore[union-attr,operator]
     feedback.retention.bias.fill_(-50.0)  # retain nothing
@@ -129,7 +131,7 @@ def test_every_parameter_gets_a_gradient_from_two_clips_on() -> None:
 
 
 def test_retention_starts_spread_evenly_on_a_log_scale() -> None:
-    feedback = FeedbackTier(10, tokens=2, heads=2, embedding_dim=8, longest_clips=512)
+    feedback = FeedbackTier(10, tokens=2, heads=2, embedding_dim=8, hidden=0, longest_clips=512)
     share = retained_share(feedback.retention.bias.double())
     # A retention of r fades with a time constant of 1 / (1 - r) clips.
     expected = torch.tensor([2.0**k for k in range(10)], dtype=torch.float64)  # 1, 2, 4 ... 512
@@ -140,7 +142,7 @@ def test_retention_starts_spread_evenly_on_a_log_scale() -> None:
 @torch.no_grad()
 def test_slow_channels_hold_what_fast_channels_forget() -> None:
     torch.manual_seed(0)
-    feedback = Tier(64, tokens=3, heads=2, embedding_dim=8, longest_clips=512)
+    feedback = Tier(64, tokens=3, heads=2, embedding_dim=8, hidden=0, longest_clips=512)
     start = tokens = torch.randn(8, 3, 64)
     for _ in range(50):
         tokens = feedback(tokens, torch.randn(8, 5, 64), torch.zeros(8, dtype=torch.bool))

@@ -186,7 +186,7 @@ def test_a_clip_before_the_first_does_not_see_the_feedback_tokens() -> None:
         slot_tokens=4,
         embedding_dim=8,
         reads_embedding=True,
-        readout_hidden=4,
+        hidden=4,
     )
     nn.init.normal_(stage.reader.gate)
     x = torch.randn(2, 1, 2, 2, 16)

@@ -43,29 +43,30 @@ class Lesson:
     Attributes:
         clips: length of its streams, each from an empty memory.
         gap: mean clips between cues.
-        updates: how long it lasts at most.
+        updates: how long it lasts, at most.
+        until_mastered: it ends as soon as `MASTERED` is reached, and the learning rate stays at
+            its peak; over all other lessons together it falls to zero.
     """
 
     clips: int
     gap: float
     updates: int
+    until_mastered: bool = False
 
 
 CURRICULUM = (
-    Lesson(clips=8, gap=3.0, updates=500),
-    Lesson(clips=16, gap=5.0, updates=120),
-    Lesson(clips=32, gap=10.0, updates=60),
-    Lesson(clips=64, gap=24.0, updates=40),
+    Lesson(clips=8, gap=3.0, updates=500, until_mastered=True),
+    Lesson(clips=8, gap=3.0, updates=100),
+    Lesson(clips=16, gap=5.0, updates=60),
+    Lesson(clips=32, gap=10.0, updates=40),
+    Lesson(clips=64, gap=32.0, updates=30),
 )
-MASTERED = 0.985
-"""Of the scored clips of the last updates, this share is right: on to the next lesson. Blurred as
-they are, some clips cannot be told at all."""
-MASTERY_UPDATES = 20
-OPTIONS = TrainOptions(rows=32, learning_rate=3e-3, warmup=0.02)
-SCHEDULE = 10_000
-"""Steps into which the learning rate's course is divided; each lesson has an equal part of it, so
-that a lesson mastered early hands over the same rate as one that took its time."""
-NOISE = 0.5
+MASTERED = 0.97
+"""Of the scored clips of the last updates, this share is right."""
+MASTERY_UPDATES = 15
+WARMUP_UPDATES = 20
+OPTIONS = TrainOptions(rows=32, learning_rate=3e-3, warmup=0.0)
+NOISE = 0.25
 """Of what is seen in training, in standard deviations of each feature."""
 
 
@@ -179,13 +180,16 @@ def learn_from(
     total = sum(lesson.updates for lesson in curriculum)
     model.train()
     update = 0
-    for number, lesson in enumerate(curriculum):
+    falling = sum(lesson.updates for lesson in curriculum if not lesson.until_mastered)
+    fallen = 0
+    for lesson in curriculum:
         shares: list[float] = []
-        for turn in range(lesson.updates):
-            place = (number + turn / lesson.updates) / len(curriculum)
-            rate = learning_rate_at(round(place * SCHEDULE), SCHEDULE, OPTIONS)
-            set_learning_rate(optimiser, rate)
+        for _ in range(lesson.updates):
+            rate = learning_rate_at(fallen, max(1, falling), OPTIONS)
+            set_learning_rate(optimiser, rate * min(1.0, (update + 1) / WARMUP_UPDATES))
             seen = _with_noise(streams(lesson), deviations)
+            if not bool((seen.labels >= 0).any()):
+                break  # nothing is asked in streams so short
             loss, share = _stretch_loss(model, seen, detached=contender.detached)
             if not torch.isfinite(loss):
                 raise VigiliaError(
@@ -199,6 +203,9 @@ def learn_from(
             update += 1
             if on_update is not None:
                 on_update(update, total, float(loss.detach()))
+            if not lesson.until_mastered:
+                fallen += 1
+                continue
             shares = [*shares, share][-MASTERY_UPDATES:]
             if len(shares) == MASTERY_UPDATES and float(np.mean(shares)) >= MASTERED:
                 break

@@ -75,7 +75,7 @@ def trained_eyes(
     out: Path,
     *,
     seed: int,
-    updates: int = 900,
+    updates: int = 1800,
     on_update: Callable[[int, int, float], None] | None = None,
 ) -> StreamClassifier:
     """The backbone of a seed, from `out` if it was trained before.

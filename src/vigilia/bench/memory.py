@@ -154,7 +154,7 @@ def _run_group(plan: Plan, out: Path, task_name: str, seed: int) -> Iterator[str
     asked = exam(task, eyes, seed=seed, size=plan.size)
     streams = asked.streams
     oracle = score(streams, np.stack([task.oracle(stream) for stream in streams]))
-    learned_already: dict[Contender, StreamClassifier] = {}
+    learned_already: dict[Contender, tuple[StreamClassifier, list[float]]] = {}
     for name in missing:
         contender = CONTENDERS[name]
         # Who is tested on a foreign memory has learned like the one whose test is its own.
@@ -166,10 +166,11 @@ def _run_group(plan: Plan, out: Path, task_name: str, seed: int) -> Iterator[str
             losses.append(loss)
 
         if pupil not in learned_already:
-            learned_already[pupil] = learn(
+            model = learn(
                 task, contender, eyes, bank, seed=seed, curriculum=plan.curriculum, on_update=keep
             )
-        model = learned_already[pupil]
+            learned_already[pupil] = model, losses
+        model, losses = learned_already[pupil]
         learned = time.monotonic()
         result = score(streams, answers(model, asked, foreign=contender.foreign))
         told = {
@@ -185,8 +186,9 @@ def _run_group(plan: Plan, out: Path, task_name: str, seed: int) -> Iterator[str
             "horizon_clips": HORIZON_CLIPS,
             "longest_training_clips": max(lesson.clips for lesson in plan.curriculum),
             "test_clips": int(asked.labels.numel()),
-            "updates": sum(lesson.updates for lesson in plan.curriculum),
-            "last_loss": float(np.mean(losses[-10:])) if losses else None,
+            "updates": len(losses),
+            "most_updates": sum(lesson.updates for lesson in plan.curriculum),
+            "last_loss": float(np.mean(losses[-10:])),
             "memory_parameters": sum(p.numel() for p in model.memory.parameters()),
             "state_bytes": model.init_state(1).nbytes,
             "training_seconds": round(learned - began, 1),

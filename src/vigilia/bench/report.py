@@ -62,8 +62,8 @@ def markdown(results: Sequence[Result]) -> str:
         "# Memory benchmark",
         "",
         f"Accuracy in per cent on {first['test_clips']:,} test clips, after "
-        f"{first['updates']} updates on stretches of at most {first['longest_training_clips']} "
-        f"clips of 2 s; {len(seeds)} seed(s). ± is half the range over seeds. The queue reaches "
+        f"at most {first['most_updates']} updates on stretches of at most "
+        f"{first['longest_training_clips']} clips of 2 s; {len(seeds)} seed(s). ± is half the range over seeds. The queue reaches "
         f"{first['horizon_clips']} clips.",
         "",
         _markdown_table(table(results)),

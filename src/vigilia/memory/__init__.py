@@ -29,7 +29,7 @@ def fam(
     write_every: int = 4,
     consolidate: bool = False,
     reads_embedding: bool = True,
-    readout_hidden: int | None = None,
+    hidden: int | None = None,
     head_dim: int = 32,
 ) -> FeedbackAttentionMemory:
     """Both tiers: 25 slots of clips that do not overlap (200 s at 4 FPS), and 64 feedback tokens.
@@ -46,7 +46,7 @@ def fam(
         write_every=write_every,
         consolidate=consolidate,
         reads_embedding=reads_embedding,
-        readout_hidden=readout_hidden,
+        hidden=hidden,
         head_dim=head_dim,
     )
 

@@ -73,7 +73,7 @@ class StageMemory(nn.Module):
         slot_tokens: int,
         embedding_dim: int,
         reads_embedding: bool,
-        readout_hidden: int,
+        hidden: int,
     ) -> None:
         super().__init__()
         self.reader = MemoryReader(dim, heads=heads)
@@ -91,7 +91,13 @@ class StageMemory(nn.Module):
             SummaryWriter(dim, tokens=summary_tokens, heads=heads) if summary_tokens else None
         )
         self.feedback = (
-            FeedbackTier(dim, tokens=feedback_tokens, heads=heads, embedding_dim=embedding_dim)
+            FeedbackTier(
+                dim,
+                tokens=feedback_tokens,
+                heads=heads,
+                embedding_dim=embedding_dim,
+                hidden=hidden,
+            )
             if feedback_tokens
             else None
         )
@@ -99,9 +105,7 @@ class StageMemory(nn.Module):
             EmbeddingReader(embedding_dim, memory_dim=dim, heads=heads) if reads_embedding else None
         )
         self.readout = (
-            FeedbackReadout(
-                embedding_dim, memory_dim=dim, tokens=feedback_tokens, hidden=readout_hidden
-            )
+            FeedbackReadout(embedding_dim, memory_dim=dim, tokens=feedback_tokens, hidden=hidden)
             if reads_embedding and feedback_tokens
             else None
         )
@@ -154,8 +158,10 @@ class FeedbackAttentionMemory(nn.Module):
         consolidate: when the queue is full, merge neighbours instead of dropping the oldest slot.
         reads_embedding: the pooled embedding reads, too; see `EmbeddingReader` and
             `FeedbackReadout`.
-        readout_hidden: units of the hidden layer in which the embedding and the feedback tokens
-            meet; None for twice the stage's D, 0 for none.
+        hidden: units of the two hidden layers through which the feedback tokens hear the embedding
+            and answer it; None for twice the stage's D, 0 for neither. Without them what a token
+            hears, and whether it keeps what it has, is a threshold on a sum of features: no red
+            cross can be told from red discs and green crosses.
         head_dim: features per attention head; divides every chosen D.
 
     Raises:
@@ -174,7 +180,7 @@ class FeedbackAttentionMemory(nn.Module):
         write_every: int = 4,
         consolidate: bool = False,
         reads_embedding: bool = True,
-        readout_hidden: int | None = None,
+        hidden: int | None = None,
         head_dim: int = 32,
     ) -> None:
         super().__init__()
@@ -189,8 +195,8 @@ class FeedbackAttentionMemory(nn.Module):
                 f"summary_tokens and write_every must be at least 1, got {summary_tokens} "
                 f"and {write_every}"
             )
-        if readout_hidden is not None and readout_hidden < 0:
-            raise OptionError(f"readout_hidden must not be negative, got {readout_hidden}")
+        if hidden is not None and hidden < 0:
+            raise OptionError(f"hidden must not be negative, got {hidden}")
         if consolidate and slots == 1:
             raise OptionError("consolidate needs at least 2 slots to merge, got 1")
         self.embedding_dim = embedding_dim
@@ -209,9 +215,7 @@ class FeedbackAttentionMemory(nn.Module):
                 slot_tokens=slots * summary_tokens,
                 embedding_dim=embedding_dim,
                 reads_embedding=reads_embedding,
-                readout_hidden=(
-                    2 * stage_dims[stage - 1] if readout_hidden is None else readout_hidden
-                ),
+                hidden=2 * stage_dims[stage - 1] if hidden is None else hidden,
             )
             for stage in stages
         )
@@ -270,6 +274,7 @@ class FeedbackAttentionMemory(nn.Module):
         writing = self.slots > 0 and (due.is_meta or bool(due.any()))
         if writing:
             state = self._make_room(state, due)
+        pushed = None if self.write_every == 1 else due
         stages = []
         for number, stage, held in self._each_stage(state):
             kept = held
@@ -280,15 +285,17 @@ class FeedbackAttentionMemory(nn.Module):
             if writing and stage.writer is not None:
                 keys, values = stage.reader.project(stage.writer(x))
                 kept = replace(
-                    kept, keys=push(kept.keys, keys, due), values=push(kept.values, values, due)
+                    kept,
+                    keys=push(kept.keys, keys, pushed),
+                    values=push(kept.values, values, pushed),
                 )
             stages.append(kept)
         state = replace(state, stages=tuple(stages))
         if writing:
             state = replace(
                 state,
-                slot_seconds=push(state.slot_seconds, seconds, due),
-                slot_spans=push(state.slot_spans, torch.ones_like(clips), due),
+                slot_seconds=push(state.slot_seconds, seconds, pushed),
+                slot_spans=push(state.slot_spans, torch.ones_like(clips), pushed),
             )
         return pooled + self._read_embedding(pooled, state, seconds), state
 

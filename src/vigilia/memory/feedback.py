@@ -6,7 +6,8 @@ through a feed-forward layer and become the next tokens. The first residual is z
 things are ours. The tokens are normalised and blended with the previous ones by a learned,
 input-dependent retention, so that they stay bounded over any number of steps and can hold a fact
 unchanged. And they hear the backbone's pooled summary beside what they attend to, so that an event
-which is one token in hundreds need not be found by attention before it can be remembered.
+which is one token in hundreds need not be found by attention before it can be remembered; a hidden
+layer in between tells what is to be kept from what only resembles it.
 
 Letters: B streams, F feedback tokens, N tokens of a clip, D features.
 """
@@ -45,6 +46,8 @@ class FeedbackTier(nn.Module):
         tokens: F; more than 64 helped nobody (TransformerFAM, table 4).
         heads: attention heads; divides D.
         embedding_dim: width of the backbone's pooled summary, which every token hears.
+        hidden: units of the layer through which the summary is heard, beside the sum that is heard
+            directly; 0 for none.
         longest_clips: slowest time constant, in clips, that the retention starts with.
     """
 
@@ -55,6 +58,7 @@ class FeedbackTier(nn.Module):
         tokens: int,
         heads: int,
         embedding_dim: int,
+        hidden: int,
         longest_clips: float = 8.0,
     ) -> None:
         super().__init__()
@@ -67,6 +71,11 @@ class FeedbackTier(nn.Module):
         self.output = nn.Linear(dim, dim)
         self.norm_summary = nn.LayerNorm(embedding_dim)
         self.hear_summary = nn.Linear(embedding_dim, dim)
+        self.hear_apart = (
+            nn.Sequential(nn.Linear(embedding_dim, hidden), nn.GELU(), nn.Linear(hidden, dim))
+            if hidden
+            else None
+        )
         self.feed_forward = nn.Sequential(
             nn.LayerNorm(dim), nn.Linear(dim, 2 * dim), nn.GELU(), nn.Linear(2 * dim, dim)
         )
@@ -75,6 +84,9 @@ class FeedbackTier(nn.Module):
         nn.init.normal_(self.start, std=1.0)
         # What is heard must weigh as much as what is held, or a short event leaves no trace.
         nn.init.xavier_uniform_(self.hear_summary.weight)
+        for layer in self.hear_apart or ():
+            if isinstance(layer, nn.Linear):
+                nn.init.xavier_uniform_(layer.weight)
         # Time constants spread evenly on a log scale over the channels, as in Tallec and Ollivier,
         # "Can recurrent neural networks warp time?" (2018): some channels forget at once, some
         # hold for many clips; how to hold for hours is learned, and gradient reaches both.
@@ -99,9 +111,14 @@ class FeedbackTier(nn.Module):
         own = self.norm_tokens(previous)
         keys, values = self.key_value(torch.cat([own, self.norm_clip(x)], dim=1)).chunk(2, dim=-1)
         heard = self.output(attend(self.query(own), keys, values, heads=self.heads))  # (B, F, D)
-        heard = heard + self.hear_summary(self.norm_summary(summary))[:, None]
+        heard = heard + self._hear(self.norm_summary(summary))[:, None]
         candidate = heard + torch.where(first, torch.zeros_like(previous), previous)
         candidate = self.norm_next(candidate + self.feed_forward(candidate))
         keep = retained_share(self.retention(torch.cat([own, heard], dim=-1)))
         blended = torch.lerp(candidate, previous, keep)
         return torch.where(first, candidate, blended)
+
+    def _hear(self, summary: Tensor) -> Tensor:
+        """summary: (B, E), normalised -> (B, D)."""
+        heard = self.hear_summary(summary)
+        return heard if self.hear_apart is None else heard + self.hear_apart(summary)

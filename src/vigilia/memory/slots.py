@@ -15,14 +15,16 @@ from torch import Tensor
 __all__ = ["merge_neighbours", "push"]
 
 
-def push(slots: Tensor, new: Tensor, rows: Tensor) -> Tensor:
+def push(slots: Tensor, new: Tensor, rows: Tensor | None) -> Tensor:
     """Appends one entry per written row and drops that row's oldest.
 
-    slots: (B, L, ...), new: (B, ...), rows: (B,) bool -> (B, L, ...).
+    slots: (B, L, ...), new: (B, ...), rows: (B,) bool, None for all of them -> (B, L, ...).
 
     Pushing 1, 2, 3, 4, 5 into three slots leaves 3, 4, 5.
     """
     moved = torch.cat([slots[:, 1:], new[:, None].to(slots.dtype)], dim=1)
+    if rows is None:
+        return moved
     return torch.where(rows.view(-1, *[1] * (slots.ndim - 1)), moved, slots)
 
 
