@@ -20,7 +20,14 @@ from typing import Any, cast
 import torch
 from torch import Tensor, nn
 
-from vigilia.backbones import BACKBONES, Backbone, BackboneState, StreamingBackbone
+from vigilia.backbones import (
+    BACKBONES,
+    Backbone,
+    BackboneState,
+    IncrementalSwin3D,
+    Reader,
+    StreamingBackbone,
+)
 from vigilia.errors import InputError, OptionError
 from vigilia.memory import MEMORIES, Features, Memory
 from vigilia.preprocessing import Preprocessing
@@ -33,6 +40,7 @@ __all__ = [
     "StreamState",
     "build_model",
     "create_model",
+    "prepared",
     "resampled",
 ]
 
@@ -161,7 +169,7 @@ class StreamClassifier(nn.Module):
                 height=self.preprocessing.height,
                 width=self.preprocessing.width,
                 device=where,
-                dtype=kind,
+                dtype=dtype or self.backbone_dtype,
             )
         return StreamState(
             memory=cast(Memory, self.memory).init_state(batch_size, device=where, dtype=kind),
@@ -274,6 +282,11 @@ class StreamClassifier(nn.Module):
         return logits, replace(state, backbone=BackboneState(parts))
 
     @property
+    def backbone_dtype(self) -> torch.dtype:
+        """The precision of the backbone's weights, which may be lower than that of the rest."""
+        return next(self.backbone.parameters(), self.head.weight).dtype
+
+    @property
     def streams(self) -> bool:
         """Whether the backbone is a streaming one."""
         return isinstance(self.backbone, StreamingBackbone)
@@ -300,6 +313,9 @@ class StreamClassifier(nn.Module):
         memory, backbone = cast(Memory, self.memory), cast(Backbone, self.backbone)
         readers = memory.readers(state.memory, seconds=seconds, clips=state.clips)
         carried = state.backbone
+        if self.backbone_dtype != self.head.weight.dtype:
+            clip = clip.to(self.backbone_dtype)
+            readers = {number: _at_precision(reader) for number, reader in readers.items()}
         with precision():
             if not isinstance(self.backbone, StreamingBackbone):
                 features = backbone(clip, readers)
@@ -315,9 +331,8 @@ class StreamClassifier(nn.Module):
             else:
                 features, carried = self.backbone.step(clip, carried, readers, starts=missed)
             pooled = backbone.pool(features)
-        if precision is nullcontext:
-            return features, pooled, carried
-        return tuple(tokens.float() for tokens in features), pooled.float(), carried
+        kept = self.head.weight.dtype
+        return tuple(tokens.to(kept) for tokens in features), pooled.to(kept), carried
 
     def _missed(self, seconds: Tensor, before: Tensor) -> Tensor:
         """Where a hole of more than one stride lies between a clip and the one before.
@@ -371,6 +386,34 @@ class StreamClassifier(nn.Module):
                 raise InputError(
                     f"{name} must be ({rows},) {dtype}, got {tuple(value.shape)} {value.dtype}"
                 )
+
+
+def _at_precision(reader: Reader) -> Reader:
+    """Memory's reading of a backbone whose weights are of lower precision than its own."""
+
+    def read(x: Tensor) -> Tensor:
+        with torch.autocast(x.device.type, dtype=x.dtype):
+            return reader(x).to(x.dtype)
+
+    return read
+
+
+def prepared(model: StreamClassifier, dtype: torch.dtype | None = None) -> StreamClassifier:
+    """A copy for watching alone: what depends on weights alone is computed once.
+
+    Args:
+        model: is left as it is; its results are the copy's, to the bit, unless `dtype` lowers them.
+        dtype: of the backbone, nearly all of the work; None keeps the model's. Memory and head cost
+            little, and what is rounded there adds up over hours: they stay as they are. On a CPU,
+            bfloat16 pays where `lscpu` shows avx512_bf16 or amx_bf16.
+    """
+    other = copy.deepcopy(model).eval().requires_grad_(False)
+    if dtype is not None:
+        other.backbone.to(dtype)
+    if isinstance(other.backbone, IncrementalSwin3D):
+        with torch.no_grad():
+            other.backbone.fold(model.preprocessing.height, model.preprocessing.width)
+    return other
 
 
 def resampled(

@@ -51,6 +51,10 @@ __all__ = [
 ]
 
 
+FOLDED = "folded_bias"
+"""Name of the buffer (h, N, 2N) that `IncrementalSwin3D.fold` leaves in each attention."""
+
+
 @dataclass(frozen=True)
 class BlockState(State):
     """Keys and values of the chunk before, in the windows of this block.
@@ -145,6 +149,26 @@ class IncrementalSwin3D(StreamingBackbone, Swin3D):
         filled = torch.ones_like(state.filled)
         return x.reshape(streams, -1, *x.shape[2:]), StageState(filled, tuple(blocks))
 
+    def fold(self, height: int, width: int) -> None:
+        """Computes once what depends on weights alone: each block's position biases.
+
+        Only for a copy that no longer learns; see `vigilia.stream.prepared`. The results stay the
+        same to the bit.
+
+        Args:
+            height: H of the frames that will come; others are still taken, at the old speed.
+            width: W.
+        """
+        rows, columns = -(-height // self.patch_size[1]), -(-width // self.patch_size[2])
+        for number, stage in enumerate(cast("list[Stage]", self.stages)):
+            if number:
+                rows, columns = -(-rows // 2), -(-columns // 2)
+            for block in cast("list[Block]", stage.blocks):
+                attention = block.attention
+                (t, h, w), _ = self._window(rows, columns, attention.shift_size)
+                bias = chunk_bias(attention.bias_table, self.window_size, t * h * w)
+                attention.register_buffer(FOLDED, bias.contiguous(), persistent=False)
+
     def pool(self, features: tuple[Tensor, ...]) -> Tensor:
         """See `Swin3D.pool`."""
         return Swin3D.pool(self, features)
@@ -181,6 +205,11 @@ class IncrementalSwin3D(StreamingBackbone, Swin3D):
         padded = pad_to_multiple(block.norm1(x), window)
         grid = (padded.shape[1], padded.shape[2], padded.shape[3])
         plan = shift_plan(1, grid, window, shift, x.device)
+        if state.keys.shape[1] != plan.order.numel() // tokens:
+            raise OptionError(
+                f"the state is for frames of another size: it has {state.keys.shape[1]} windows, "
+                f"the frames have {plan.order.numel() // tokens}"
+            )
         windows = to_windows(padded, plan, tokens)
         qkv = attention.qkv(windows).unflatten(-1, (3, attention.num_heads, -1))
         q, k, v = qkv.permute(3, 0, 1, 4, 2, 5).unbind(0)  # each (R, G, h, N, d)
@@ -189,7 +218,9 @@ class IncrementalSwin3D(StreamingBackbone, Swin3D):
             _with_chunk_before(new, kept, empty)
             for new, kept in ((k, state.keys), (v, state.values))
         )
-        bias = chunk_bias(attention.bias_table, self.window_size, tokens)
+        bias = getattr(attention, FOLDED, None)
+        if bias is None or bias.shape[1] != tokens:
+            bias = chunk_bias(attention.bias_table, self.window_size, tokens)
         mixed = chunk_attention(q, keys, values, bias, plan, empty)
         mixed = from_windows(attention.proj(mixed), plan, grid)[:, :frames, :height, :width]
         newest = (
@@ -212,8 +243,10 @@ def _if_any(rows: Tensor) -> Tensor | None:
 
 def _with_chunk_before(new: Tensor, before: Tensor, empty: Tensor | None) -> Tensor:
     """new: (R, G, h, N, d), before: (B, G, h, N, d) -> (R, G, h, 2N, d), the earlier ones first."""
-    steps = new.unflatten(0, (len(before), -1))  # (B, S, G, h, N, d)
-    shifted = torch.cat([before[:, None].to(new.dtype), steps[:, :-1]], dim=1).flatten(0, 1)
+    shifted = before.to(new.dtype)
+    if len(new) > len(before):
+        steps = new.unflatten(0, (len(before), -1))  # (B, S, G, h, N, d)
+        shifted = torch.cat([shifted[:, None], steps[:, :-1]], dim=1).flatten(0, 1)
     if empty is not None:  # a weight of zero does not hide what is not a number
         shifted = shifted.masked_fill(empty[:, None, None, None, None], 0)
     return torch.cat([shifted, new], dim=-2)

@@ -1,14 +1,18 @@
 """Multi-head attention as a function of queries, keys and values.
 
-Letters: B streams, N queries, S keys, D features, h heads.
+Letters: B streams (or windows), N queries, S keys, D features, h heads, d = D / h.
 """
 
 from __future__ import annotations
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-__all__ = ["attend"]
+__all__ = ["attend", "attend_heads"]
+
+PIECE = 12 * 196 * 392
+"""Scores that are worked on at a time: few enough that two cores' caches hold them in bfloat16."""
 
 
 def attend(
@@ -30,5 +34,66 @@ def attend(
         tensor.reshape(batch, -1, heads, width // heads).transpose(1, 2)  # (B, h, N or S, D / h)
         for tensor in (queries, keys, values)
     )
-    mixed = F.scaled_dot_product_attention(queries, keys, values, attn_mask=bias)
-    return mixed.transpose(1, 2).reshape(batch, -1, width)  # (B, N, D)
+    return attend_heads(queries, keys, values, bias)
+
+
+def attend_heads(q: Tensor, k: Tensor, v: Tensor, bias: Tensor | None = None) -> Tensor:
+    """The same for features that are split into heads already.
+
+    q: (B, h, N, d), k and v: (B, h, S, d) -> (B, N, D).
+
+    PyTorch's fused kernel does it, except in bfloat16 on a CPU without gradient: with d = 32 its
+    many small products run at a quarter of the speed of plain ones. Autocast chooses its own types.
+
+    Args:
+        bias: as in `attend`.
+    """
+    if _in_pieces_is_faster(q):
+        return _in_pieces(q, k, v, bias)
+    return F.scaled_dot_product_attention(q, k, v, attn_mask=bias).transpose(1, 2).flatten(2)
+
+
+def _in_pieces_is_faster(q: Tensor) -> bool:
+    return (
+        q.dtype == torch.bfloat16
+        and q.device.type == "cpu"
+        and not torch.is_grad_enabled()
+        and not torch.is_autocast_enabled("cpu")
+        and not torch.compiler.is_compiling()
+    )
+
+
+def _in_pieces(q: Tensor, k: Tensor, v: Tensor, bias: Tensor | None) -> Tensor:
+    """Two products and a softmax, over scores that stay in the cache."""
+    batch, heads, queries, width = q.shape
+    keys = k.shape[2]
+    out = q.new_empty(batch, queries, heads, width)
+    rows = min(batch, max(1, PIECE // (heads * queries * keys)))
+    span = min(queries, max(1, PIECE // (rows * heads * keys)))
+    scores = q.new_empty(rows * heads * span * keys)
+    if bias is not None:
+        bias = bias.expand(-1, -1, -1, keys)
+    for first in range(0, batch, rows):
+        some = slice(first, min(first + rows, batch))
+        k_some, v_some = k[some].flatten(0, 1), v[some].flatten(0, 1)
+        for start in range(0, queries, span):
+            these = slice(start, min(start + span, queries))
+            q_some = q[some, :, these].flatten(0, 1)  # (rows * h, span, d)
+            piece = scores[: q_some.shape[0] * q_some.shape[1] * keys]
+            piece = piece.view(*q_some.shape[:2], keys)
+            if bias is not None:
+                added = bias if bias.shape[0] == 1 else bias[some]
+                added = added if added.shape[2] == 1 else added[:, :, these]
+                piece.unflatten(0, (-1, heads)).copy_(added)
+            torch.baddbmm(
+                piece,
+                q_some,
+                k_some.transpose(1, 2),
+                beta=0 if bias is None else 1,
+                alpha=width**-0.5,
+                out=piece,
+            )
+            torch.softmax(piece, -1, out=piece)
+            mixed = torch.bmm(piece, v_some).unflatten(0, (-1, heads))
+            out[some, these] = mixed.transpose(1, 2)
+    return out.flatten(2)
