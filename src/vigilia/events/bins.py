@@ -30,7 +30,7 @@ __all__ = ["NEVER", "BinState", "Binning", "Bins"]
 Kind = Literal["counts", "binary", "voxel", "surface"]
 KINDS = ("counts", "binary", "voxel", "surface")
 MOST_BLOCK_BYTES = 1 << 24
-"""Larger blocks of memory are taken from the system anew each time, which costs more than all sums."""
+"""Larger ones are taken from the system anew each time, which costs more than all the sums."""
 NEVER = -(1 << 62)
 """The time of an event that never was: so long ago that a surface has faded to exactly 0."""
 
