@@ -17,7 +17,7 @@ from vigilia.bench.cells import Exam, Lesson, answers, learn
 from vigilia.bench.contenders import CONTENDERS, Contender
 from vigilia.bench.eyes import SIZE, make_model, vocabulary
 from vigilia.bench.memory import Plan, bench_memory, read_results
-from vigilia.bench.report import markdown, mean_by_age, table, write_report
+from vigilia.bench.report import held, markdown, mean_by_age, table, write_report
 from vigilia.bench.scores import score, score_from
 from vigilia.bench.seen import SeenStreams, see_streams, step_seen
 from vigilia.bench.streams import CLIP_SECONDS, plain_levels
@@ -255,3 +255,43 @@ def test_a_plan_that_cannot_work_is_one_line(arguments: dict, message: str) -> N
 def test_jobs_must_be_positive(small: tuple[Plan, Path]) -> None:
     with pytest.raises(OptionError, match="jobs"):
         bench_memory(*small, jobs=0)
+
+
+def result(memory: str, task: str, seed: int, ages: dict[int, tuple[float, int]]) -> dict[str, Any]:
+    clips = sum(count for _, count in ages.values())
+    overall = sum(share * count for share, count in ages.values()) / clips
+    return {
+        "memory": memory,
+        "task": task,
+        "seed": seed,
+        "all": {"accuracy": overall},
+        "ages": [
+            {"low": low, "accuracy": share, "clips": count} for low, (share, count) in ages.items()
+        ],
+        "memoryless_ceiling": 0.5,
+        "horizon_clips": 16,
+    }
+
+
+def test_what_is_held_is_told_inside_the_queue_and_at_ten_times_its_reach() -> None:
+    results = [
+        result("none", "T1", 0, {0: (0.52, 10)}),
+        # Inside: 30 of 40 right and all of 40; ten times: 6 of 12 and 0 of 12.
+        result(
+            "fam",
+            "T1",
+            0,
+            {0: (1.0, 20), 4: (0.5, 20), 16: (0.3, 7), 160: (0.6, 10), 600: (0.0, 2)},
+        ),
+        result("fam", "T1", 1, {0: (1.0, 20), 4: (1.0, 20), 160: (0.0, 12)}),
+        result("gru", "T1", 0, {0: (0.25, 4)}),
+    ]
+    head, row = held(results)
+    told = dict(zip(head, row, strict=True))
+    assert told["fam, inside"] == "87.5"
+    assert told["fam, ten times"] == "25.0"
+    assert told["gru, inside"] == "25.0"
+    assert told["gru, ten times"] == ""
+    assert told["none - ceiling"] == "+2.0"
+    fam = (30 + 2.1 + 6) / 59 / 2 + 40 / 52 / 2
+    assert told["fam - gru"] == f"{100 * (fam - 0.25):+.1f}"

@@ -12,7 +12,7 @@ from vigilia.bench.contenders import CONTENDERS
 from vigilia.bench.tasks import TASKS
 from vigilia.files import write_atomically
 
-__all__ = ["markdown", "mean_by_age", "plot_ages", "table", "write_report"]
+__all__ = ["held", "markdown", "mean_by_age", "plot_ages", "table", "write_report"]
 
 Result = dict[str, Any]
 
@@ -53,6 +53,35 @@ def table(results: Sequence[Result]) -> list[list[str]]:
     return rows
 
 
+def held(results: Sequence[Result]) -> list[list[str]]:
+    """Rows of the summary, the head first: how young and old cues fare, and what stands apart.
+
+    For each task: accuracy while the cue is inside the queue and at ten times its reach, for the
+    memories that should hold it and the GRU; how far `none` is from the memoryless ceiling and
+    `fam` from the GRU, on all scored clips. Means over seeds, in per cent.
+    """
+    horizon = results[0]["horizon_clips"]
+    shown = [name for name in ("feedback", "consolidated", "fam", "gru") if _any(results, name)]
+    rows = [
+        [
+            "task",
+            *(f"{name}, inside" for name in shown),
+            *(f"{name}, ten times" for name in shown),
+            "none - ceiling",
+            "fam - gru",
+        ]
+    ]
+    for task in (name for name in TASKS if any(one["task"] == name for one in results)):
+        row = [f"{task} {TASKS[task].title}"]
+        row += [_percent(_between(_of(results, task, name), 0, horizon)) for name in shown]
+        row += [_percent(_between(_of(results, task, n), 10 * horizon, np.inf)) for n in shown]
+        ceiling = [one["memoryless_ceiling"] for one in _of(results, task, "none")]
+        row.append(_difference(_overall(results, task, "none"), ceiling))
+        row.append(_difference(_overall(results, task, "fam"), _overall(results, task, "gru")))
+        rows.append(row)
+    return rows
+
+
 def markdown(results: Sequence[Result]) -> str:
     """The overview, and for each task accuracy against the age of the cue."""
     tasks = [name for name in TASKS if any(one["task"] == name for one in results)]
@@ -63,8 +92,8 @@ def markdown(results: Sequence[Result]) -> str:
         "",
         f"Accuracy in per cent on {first['test_clips']:,} test clips, after "
         f"at most {first['most_updates']} updates on stretches of at most "
-        f"{first['longest_training_clips']} clips of 2 s; {len(seeds)} seed(s). ± is half the range over seeds. The queue reaches "
-        f"{first['horizon_clips']} clips.",
+        f"{first['longest_training_clips']} clips of 2 s; {len(seeds)} seed(s). ± is half the "
+        f"range over seeds. The queue reaches {first['horizon_clips']} clips.",
         "",
         _markdown_table(table(results)),
     ]
@@ -80,6 +109,12 @@ def markdown(results: Sequence[Result]) -> str:
             )
         title = f"## {task} {TASKS[task].title}: accuracy by age of the cue"
         parts += ["", title, "", _markdown_table(rows)]
+    parts += [
+        "",
+        "## Inside the queue, and at ten times its reach",
+        "",
+        _markdown_table(held(results)),
+    ]
     return "\n".join(parts) + "\n"
 
 
@@ -150,6 +185,35 @@ def write_report(results: Sequence[Result], out: Path) -> None:
 
 def _of(results: Sequence[Result], task: str, memory: str) -> list[Result]:
     return [one for one in results if one["task"] == task and one["memory"] == memory]
+
+
+def _any(results: Sequence[Result], memory: str) -> bool:
+    return any(one["memory"] == memory for one in results)
+
+
+def _between(seeds: Sequence[Result], low: float, high: float) -> list[float]:
+    """Accuracy of each seed over clips whose cue's age lies in bins from `low` to `high`."""
+    values = []
+    for one in seeds:
+        ages = [age for age in one["ages"] if low <= age["low"] < high]
+        clips = sum(age["clips"] for age in ages)
+        if clips:
+            values.append(sum(age["accuracy"] * age["clips"] for age in ages) / clips)
+    return values
+
+
+def _overall(results: Sequence[Result], task: str, memory: str) -> list[float]:
+    return [one["all"]["accuracy"] for one in _of(results, task, memory)]
+
+
+def _percent(values: Sequence[float]) -> str:
+    return f"{100 * float(np.mean(values)):.1f}" if values else ""
+
+
+def _difference(values: Sequence[float], others: Sequence[float]) -> str:
+    if not values or not others:
+        return ""
+    return f"{100 * float(np.mean(values) - np.mean(others)):+.1f}"
 
 
 def _spread(values: Sequence[float]) -> str:
