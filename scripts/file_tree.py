@@ -16,7 +16,7 @@ START, END = "<!-- tree -->\n```\n", "```\n<!-- /tree -->"
 ORDER = (
     *("errors.py", "files.py", "state.py"),
     *("video", "layers", "backbones", "memory"),
-    *("preprocessing.py", "stream.py", "checkpoint.py", "models.py"),
+    *("preprocessing.py", "stream", "checkpoint.py", "models.py"),
     *("timeline", "running", "evaluation", "training"),
     *("simulate", "demonstration.py", "cli"),
 )

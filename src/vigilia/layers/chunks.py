@@ -68,6 +68,6 @@ def chunk_attention(
             hidden = empty[:, None] & earlier  # (R, 2N)
             mask = mask.masked_fill(hidden[:, None, None], float("-inf"))
             mask = mask.repeat_interleave(count, dim=0)  # (R * G, h, N, 2N)
-        flat = (x.flatten(0, 1) for x in (q_part, k_part, v_part))
-        mixed.append(attend_heads(*flat, mask).unflatten(0, (-1, count)))
+        out = attend_heads(q_part.flatten(0, 1), k_part.flatten(0, 1), v_part.flatten(0, 1), mask)
+        mixed.append(out.unflatten(0, (-1, count)))
     return mixed[0] if len(mixed) == 1 else torch.cat(mixed, dim=1)

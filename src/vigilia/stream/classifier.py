@@ -10,83 +10,26 @@ Letters: B streams, C channels, T frames, H W pixels, K classes, D features.
 
 from __future__ import annotations
 
-import copy
-import inspect
-from collections.abc import Callable, Iterable, Mapping
-from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass, field, replace
+from contextlib import nullcontext
+from dataclasses import replace
 from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
 
 from vigilia.backbones import (
-    BACKBONES,
     Backbone,
     BackboneState,
-    IncrementalSwin3D,
     Reader,
     StreamingBackbone,
 )
-from vigilia.errors import InputError, OptionError
-from vigilia.memory import MEMORIES, Features, Memory
+from vigilia.errors import OptionError
+from vigilia.memory import Features, Memory
 from vigilia.preprocessing import Preprocessing
-from vigilia.state import State, reset, where_rows
+from vigilia.state import reset, where_rows
+from vigilia.stream.values import ModelSpec, Precision, StreamState, check_step
 
-__all__ = [
-    "ModelSpec",
-    "Precision",
-    "StreamClassifier",
-    "StreamState",
-    "build_model",
-    "create_model",
-    "prepared",
-    "resampled",
-]
-
-
-Precision = Callable[[], AbstractContextManager[Any]]
-"""Makes the context in which a backbone computes, such as autocast."""
-
-
-@dataclass(frozen=True)
-class StreamState(State):
-    """Everything a stream carries from clip to clip.
-
-    Attributes:
-        memory: the memory's own state.
-        backbone: what a streaming backbone keeps of earlier frames; empty for a plain one.
-        seconds: (B,) float64, when each row's last clip ended.
-        clips: (B,) int64, how many clips each row has seen.
-        logits: (B, K) of each row's last clip; an idle row shows them again.
-    """
-
-    memory: State
-    backbone: BackboneState
-    seconds: Tensor
-    clips: Tensor
-    logits: Tensor
-
-
-@dataclass(frozen=True)
-class ModelSpec:
-    """The arguments that build a model: what a checkpoint records beside the weights.
-
-    Attributes:
-        name: key of `vigilia.backbones.BACKBONES`.
-        memory: key of `vigilia.memory.MEMORIES`.
-        classes: the K class names, in the order of the logits.
-        preprocessing: how frames become clips.
-        memory_options: arguments of the memory's function.
-        backbone_options: arguments of the backbone's function.
-    """
-
-    name: str
-    memory: str
-    classes: tuple[str, ...]
-    preprocessing: Preprocessing = field(default_factory=Preprocessing)
-    memory_options: dict[str, Any] = field(default_factory=dict)
-    backbone_options: dict[str, Any] = field(default_factory=dict)
+__all__ = ["StreamClassifier"]
 
 
 class StreamClassifier(nn.Module):
@@ -208,7 +151,7 @@ class StreamClassifier(nn.Module):
         Raises:
             InputError: a shape that does not fit.
         """
-        self._check(clip, state, active, seconds)
+        check_step(clip, state, active, seconds, clip_frames=self.clip_frames)
         missed = None
         if seconds is None:
             seconds = state.seconds + self.preprocessing.stride_seconds
@@ -366,27 +309,6 @@ class StreamClassifier(nn.Module):
             logits=logits,
         )
 
-    def _check(
-        self, clip: Tensor, state: StreamState, active: Tensor | None, seconds: Tensor | None
-    ) -> None:
-        if clip.ndim != 5 or clip.shape[1] != 3:
-            hint = "; frames first?" if clip.ndim == 5 and clip.shape[2] == 3 else ""
-            hint = "; channels last?" if clip.ndim == 5 and clip.shape[4] == 3 else hint
-            raise InputError(
-                f"clip must be (B, C=3, T={self.clip_frames}, H, W), got {tuple(clip.shape)}{hint}"
-            )
-        rows = len(state.clips)
-        if len(clip) != rows:
-            raise InputError(f"clip has {len(clip)} rows, the state has {rows} streams")
-        for name, value, dtype in (
-            ("active", active, torch.bool),
-            ("seconds", seconds, torch.float64),
-        ):
-            if value is not None and (value.shape != (rows,) or value.dtype != dtype):
-                raise InputError(
-                    f"{name} must be ({rows},) {dtype}, got {tuple(value.shape)} {value.dtype}"
-                )
-
 
 def _at_precision(reader: Reader) -> Reader:
     """Memory's reading of a backbone whose weights are of lower precision than its own."""
@@ -396,164 +318,3 @@ def _at_precision(reader: Reader) -> Reader:
             return reader(x).to(x.dtype)
 
     return read
-
-
-def prepared(model: StreamClassifier, dtype: torch.dtype | None = None) -> StreamClassifier:
-    """A copy for watching alone: what depends on weights alone is computed once.
-
-    Args:
-        model: is left as it is; its results are the copy's, to the bit, unless `dtype` lowers them.
-        dtype: of the backbone, nearly all of the work; None keeps the model's. Memory and head cost
-            little, and what is rounded there adds up over hours: they stay as they are. On a CPU,
-            bfloat16 pays where `lscpu` shows avx512_bf16 or amx_bf16.
-    """
-    other = copy.deepcopy(model).eval().requires_grad_(False)
-    if dtype is not None:
-        other.backbone.to(dtype)
-    if isinstance(other.backbone, IncrementalSwin3D):
-        with torch.no_grad():
-            other.backbone.fold(model.preprocessing.height, model.preprocessing.width)
-    return other
-
-
-def resampled(
-    model: StreamClassifier,
-    *,
-    fps: float | None = None,
-    clip_frames: int | None = None,
-    stride_frames: int | None = None,
-) -> StreamClassifier:
-    """The same weights at another rate of frames or of steps; None keeps what the model has.
-
-    Memory counts in seconds, so it goes on to mean the same; the backbone was trained on the
-    model's own rate and is best at it.
-
-    Raises:
-        OptionError: a value that cannot work.
-    """
-    trained = model.preprocessing
-    preprocessing = replace(
-        trained,
-        fps=trained.fps if fps is None else fps,
-        clip_frames=trained.clip_frames if clip_frames is None else clip_frames,
-        stride_frames=trained.stride_frames if stride_frames is None else stride_frames,
-    )
-    _check_frames(model.backbone, model.spec.name, preprocessing)
-    other = copy.copy(model)  # shares the parameters
-    other.spec = replace(model.spec, preprocessing=preprocessing)
-    return other
-
-
-def create_model(
-    name: str,
-    *,
-    num_classes: int | None = None,
-    memory: str = "fam",
-    classes: Iterable[str] | None = None,
-    fps: float = 4.0,
-    clip_frames: int | None = None,
-    stride_frames: int | None = None,
-    height: int = 224,
-    width: int = 224,
-    background: float = 1.0,
-    drop_path: float = 0.0,
-    checkpoint_activations: bool = False,
-    **memory_options: Any,
-) -> StreamClassifier:
-    """Builds a model with fresh weights.
-
-    Args:
-        name: a key of `vigilia.backbones.BACKBONES`, such as "swin3d_t".
-        num_classes: K; may be left out when `classes` is given.
-        memory: a key of `vigilia.memory.MEMORIES`: "fam", "pilot", "gru", "none" or "memvit".
-        classes: names of the K classes; by default "0", "1", ...
-        fps: samples per second the model expects.
-        clip_frames: T; by default 32, or what a streaming backbone takes.
-        stride_frames: frames from one step to the next; by default 8, or likewise.
-        height: H in pixels.
-        width: W in pixels.
-        background: how much of what does not move is kept; see `Preprocessing`.
-        drop_path: greatest probability of dropping a block in training.
-        checkpoint_activations: trade time for memory in training.
-        **memory_options: options of the memory's function, such as `slots=30`.
-
-    Raises:
-        OptionError: an unknown name or a value that cannot work.
-    """
-    names = tuple(classes) if classes is not None else None
-    if names is None:
-        if num_classes is None or num_classes < 1:
-            raise OptionError(f"num_classes must be at least 1, got {num_classes}")
-        names = tuple(str(index) for index in range(num_classes))
-    if num_classes is not None and num_classes != len(names):
-        raise OptionError(f"num_classes is {num_classes}, but classes has {len(names)} names")
-    if not names or len(set(names)) != len(names):
-        raise OptionError(f"classes must be different names, at least one, got {list(names)}")
-    backbone_options = {
-        "drop_path": drop_path,
-        "checkpoint_activations": checkpoint_activations,
-    }
-    backbone = _build_backbone(name, backbone_options)
-    frames, stride = _frames_of(backbone)
-    spec = ModelSpec(
-        name=name,
-        memory=memory,
-        classes=names,
-        preprocessing=Preprocessing(
-            fps=fps,
-            clip_frames=frames if clip_frames is None else clip_frames,
-            stride_frames=stride if stride_frames is None else stride_frames,
-            height=height,
-            width=width,
-            background=background,
-        ),
-        memory_options=dict(memory_options),
-        backbone_options=backbone_options,
-    )
-    return _join(backbone, spec)
-
-
-def build_model(spec: ModelSpec) -> StreamClassifier:
-    """Builds the model that a spec describes, with fresh weights."""
-    return _join(_build_backbone(spec.name, spec.backbone_options), spec)
-
-
-def _build_backbone(name: str, options: Mapping[str, Any]) -> nn.Module:
-    if name not in BACKBONES:
-        raise OptionError(f"no model named {name!r}; there are {', '.join(BACKBONES)}")
-    return cast(nn.Module, BACKBONES[name](**options))
-
-
-def _frames_of(backbone: nn.Module) -> tuple[int, int]:
-    """Frames of a clip and from one to the next, unless somebody asks for others."""
-    if isinstance(backbone, StreamingBackbone):
-        return backbone.step_frames, backbone.step_frames
-    return Preprocessing.clip_frames, Preprocessing.stride_frames
-
-
-def _check_frames(backbone: nn.Module, name: str, preprocessing: Preprocessing) -> None:
-    """Refuses clips that a streaming backbone cannot take."""
-    if not isinstance(backbone, StreamingBackbone):
-        return
-    frames = (preprocessing.clip_frames, preprocessing.stride_frames)
-    if frames != (backbone.step_frames, backbone.step_frames):
-        raise OptionError(
-            f"{name} takes {backbone.step_frames} new frames a step, so clip_frames and "
-            f"stride_frames must both be {backbone.step_frames}, got {frames[0]} and {frames[1]}"
-        )
-
-
-def _join(backbone: nn.Module, spec: ModelSpec) -> StreamClassifier:
-    """Memory and head for a backbone."""
-    _check_frames(backbone, spec.name, spec.preprocessing)
-    if spec.memory not in MEMORIES:
-        raise OptionError(f"no memory named {spec.memory!r}; there are {', '.join(MEMORIES)}")
-    make_memory = MEMORIES[spec.memory]
-    known = list(inspect.signature(make_memory).parameters)[1:]
-    for option in spec.memory_options:
-        if option not in known:
-            raise OptionError(
-                f"memory {spec.memory!r} has no option {option!r}; "
-                f"it has {', '.join(known) if known else 'none'}"
-            )
-    return StreamClassifier(backbone, make_memory(backbone, **spec.memory_options), spec=spec)

@@ -1,0 +1,96 @@
+"""What goes into and comes out of a stream classifier, and what it is built from.
+
+Letters: B streams, C channels, T frames, H W pixels, K classes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from vigilia.backbones import BackboneState
+from vigilia.errors import InputError
+from vigilia.preprocessing import Preprocessing
+from vigilia.state import State
+
+__all__ = ["ModelSpec", "Precision", "StreamState", "check_step"]
+
+Precision = Callable[[], AbstractContextManager[Any]]
+"""Makes the context in which a backbone computes, such as autocast."""
+
+
+@dataclass(frozen=True)
+class StreamState(State):
+    """Everything a stream carries from clip to clip.
+
+    Attributes:
+        memory: the memory's own state.
+        backbone: what a streaming backbone keeps of earlier frames; empty for a plain one.
+        seconds: (B,) float64, when each row's last clip ended.
+        clips: (B,) int64, how many clips each row has seen.
+        logits: (B, K) of each row's last clip; an idle row shows them again.
+    """
+
+    memory: State
+    backbone: BackboneState
+    seconds: Tensor
+    clips: Tensor
+    logits: Tensor
+
+
+@dataclass(frozen=True)
+class ModelSpec:
+    """The arguments that build a model: what a checkpoint records beside the weights.
+
+    Attributes:
+        name: key of `vigilia.backbones.BACKBONES`.
+        memory: key of `vigilia.memory.MEMORIES`.
+        classes: the K class names, in the order of the logits.
+        preprocessing: how frames become clips.
+        memory_options: arguments of the memory's function.
+        backbone_options: arguments of the backbone's function.
+    """
+
+    name: str
+    memory: str
+    classes: tuple[str, ...]
+    preprocessing: Preprocessing = field(default_factory=Preprocessing)
+    memory_options: dict[str, Any] = field(default_factory=dict)
+    backbone_options: dict[str, Any] = field(default_factory=dict)
+
+
+def check_step(
+    clip: Tensor,
+    state: StreamState,
+    active: Tensor | None,
+    seconds: Tensor | None,
+    *,
+    clip_frames: int,
+) -> None:
+    """Refuses what `StreamClassifier.step` cannot be called with.
+
+    Raises:
+        InputError: a shape or a type that does not fit.
+    """
+    if clip.ndim != 5 or clip.shape[1] != 3:
+        hint = "; frames first?" if clip.ndim == 5 and clip.shape[2] == 3 else ""
+        hint = "; channels last?" if clip.ndim == 5 and clip.shape[4] == 3 else hint
+        raise InputError(
+            f"clip must be (B, C=3, T={clip_frames}, H, W), got {tuple(clip.shape)}{hint}"
+        )
+    rows = len(state.clips)
+    if len(clip) != rows:
+        raise InputError(f"clip has {len(clip)} rows, the state has {rows} streams")
+    for name, value, dtype in (
+        ("active", active, torch.bool),
+        ("seconds", seconds, torch.float64),
+    ):
+        if value is not None and (value.shape != (rows,) or value.dtype != dtype):
+            raise InputError(
+                f"{name} must be ({rows},) {dtype}, got {tuple(value.shape)} {value.dtype}"
+            )
