@@ -16,7 +16,7 @@ $(VENV)/.ready: pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
 	  || { echo "Vigilia needs Python 3.11 or newer: make PYTHON=python3.12 ..."; exit 2; }
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[dev,train,formats]'
+	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[dev,train,formats,events]'
 	@touch $@
 
 demo: $(VENV)/.ready
