@@ -80,14 +80,12 @@ def show(
         ["share of ON", "-" if summary.on_share is None else f"{summary.on_share:.1%}"],
         ["pixels that fired", f"{summary.active_share:.1%}"],
     ]
-    print_table(str(file), ["", ""], rows)
+    print_table(str(file), ["recording", ""], rows)
     if guessed:
         output.print(f"the sensor's size is{guessed}; give --width and --height if you know it")
     for name, count in summary.problems.items():
-        output.print(f"problem: {count:,} {PROBLEMS[name]}" if name != "no_events" else NO_EVENTS)
-
-
-NO_EVENTS = "problem: it holds no event at all"
+        number = "" if name == "no_events" else f"{count:,} "
+        output.print(f"problem: {number}{PROBLEMS[name]}")
 
 
 @events.command()
