@@ -1,0 +1,293 @@
+"""Leaky integrate-and-fire neurons as pure functions: `(input, membrane) -> (spikes, membrane)`.
+
+A step charges the membrane, `h = v + (x - (v - reset_value)) / tau`, fires where h reaches the
+threshold, and resets. The parametric neuron learns its time constant, 1 / tau = sigmoid(w) (Fang et
+al., "Incorporating learnable membrane time constant to enhance learning of spiking neural
+networks", ICCV 2021). A step is a sequence of one, so that both forms, and any cutting of a
+sequence into chunks, agree bit for bit. SpikingJelly 2 is the oracle in the tests.
+
+Letters: T steps.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from vigilia.errors import OptionError
+from vigilia.spiking.surrogate import ATAN, Surrogate
+
+__all__ = [
+    "RESETS",
+    "check_tau",
+    "decay_weight",
+    "lif_sequence",
+    "lif_step",
+    "parametric_lif_sequence",
+    "parametric_lif_step",
+]
+
+RESETS = ("hard", "soft", "none")
+"""After a spike: to the reset value, down by one threshold, or not at all."""
+
+_BLOCK = 1 << 15
+"""Neurons that are taken through a whole sequence together: their membranes stay in cache."""
+
+
+def check_tau(tau: float, name: str = "tau") -> float:
+    """A time constant as a float.
+
+    Args:
+        tau: in steps; an integer is fine.
+        name: how the message calls it.
+
+    Raises:
+        OptionError: it is not a finite number above 1.
+    """
+    number = isinstance(tau, int | float) and not isinstance(tau, bool)
+    if not number or not math.isfinite(tau) or not tau > 1:
+        raise OptionError(
+            f"{name} must be a finite number above 1 (a membrane keeps 1 - 1/{name} of itself in "
+            f"each step), got {tau!r}"
+        )
+    return float(tau)
+
+
+def decay_weight(tau: float) -> float:
+    """The w with which a parametric neuron starts at `tau`: sigmoid(w) = 1 / tau."""
+    return -math.log(check_tau(tau) - 1)
+
+
+def lif_step(
+    current: Tensor,
+    membrane: Tensor,
+    *,
+    tau: float = 2.0,
+    threshold: float = 1.0,
+    reset: str = "hard",
+    reset_value: float = 0.0,
+    surrogate: Surrogate = ATAN,
+    detach_reset: bool = False,
+) -> tuple[Tensor, Tensor]:
+    """One step of leaky integrate-and-fire neurons.
+
+    current: (...), membrane: (...) -> spikes (...) in {0, 1}, membrane (...).
+
+    The arguments are those of `lif_sequence`.
+    """
+    spikes, membrane = lif_sequence(
+        current[None],
+        membrane,
+        tau=tau,
+        threshold=threshold,
+        reset=reset,
+        reset_value=reset_value,
+        surrogate=surrogate,
+        detach_reset=detach_reset,
+    )
+    return spikes[0], membrane
+
+
+def lif_sequence(
+    currents: Tensor,
+    membrane: Tensor,
+    *,
+    tau: float = 2.0,
+    threshold: float = 1.0,
+    reset: str = "hard",
+    reset_value: float = 0.0,
+    surrogate: Surrogate = ATAN,
+    detach_reset: bool = False,
+) -> tuple[Tensor, Tensor]:
+    """A sequence of steps of leaky integrate-and-fire neurons.
+
+    currents: (T, ...), membrane: (...) -> spikes (T, ...) in {0, 1}, membrane (...) after the last.
+
+    Args:
+        currents: input of each step.
+        membrane: before the first step; zeros for neurons at rest.
+        tau: time constant in steps, above 1.
+        threshold: a membrane that reaches it fires.
+        reset: one of `RESETS`.
+        reset_value: where a hard reset leads, and where the leak leads.
+        surrogate: the spike's derivative.
+        detach_reset: gradient does not flow through the spike that resets.
+
+    Raises:
+        OptionError: a value that cannot work.
+    """
+    tau = check_tau(tau)
+    return _sequence(
+        currents, membrane, None, tau, threshold, reset, reset_value, surrogate, detach_reset
+    )
+
+
+def parametric_lif_step(
+    current: Tensor, membrane: Tensor, weight: Tensor, **options: Any
+) -> tuple[Tensor, Tensor]:
+    """One step of neurons with a learned time constant; see `parametric_lif_sequence`."""
+    spikes, membrane = parametric_lif_sequence(current[None], membrane, weight, **options)
+    return spikes[0], membrane
+
+
+def parametric_lif_sequence(
+    currents: Tensor,
+    membrane: Tensor,
+    weight: Tensor,
+    *,
+    threshold: float = 1.0,
+    reset: str = "hard",
+    reset_value: float = 0.0,
+    surrogate: Surrogate = ATAN,
+    detach_reset: bool = False,
+) -> tuple[Tensor, Tensor]:
+    """A sequence of steps of neurons whose time constant is learned: 1 / tau = sigmoid(weight).
+
+    currents: (T, ...), membrane: (...) -> spikes (T, ...) in {0, 1}, membrane (...) after the last.
+
+    Args:
+        weight: () or anything that broadcasts to a membrane; start it with `decay_weight`.
+
+    The other arguments are those of `lif_sequence`.
+    """
+    share = torch.sigmoid(weight)
+    return _sequence(
+        currents, membrane, share, 0.0, threshold, reset, reset_value, surrogate, detach_reset
+    )
+
+
+def _sequence(
+    currents: Tensor,
+    membrane: Tensor,
+    share: Tensor | None,
+    tau: float,
+    threshold: float,
+    reset: str,
+    reset_value: float,
+    surrogate: Surrogate,
+    detach_reset: bool,
+) -> tuple[Tensor, Tensor]:
+    if reset not in RESETS:
+        raise OptionError(f"reset must be one of {', '.join(RESETS)}, got {reset!r}")
+    if currents.ndim != membrane.ndim + 1 or currents.shape[1:] != membrane.shape:
+        raise OptionError(
+            f"currents must be (T, ...) with one membrane (...) for all steps, got "
+            f"{tuple(currents.shape)} and {tuple(membrane.shape)}"
+        )
+    needs = any(t is not None and t.requires_grad for t in (currents, membrane, share))
+    if torch.is_grad_enabled() and needs:
+        learnt: tuple[Tensor, Tensor] = _Sequence.apply(
+            currents,
+            membrane,
+            share,
+            tau,
+            threshold,
+            reset,
+            reset_value,
+            surrogate,
+            detach_reset,
+        )
+        return learnt
+    rule = (tau, threshold, reset, reset_value)
+    if share is not None or membrane.numel() < 2 * _BLOCK or membrane.device.type != "cpu":
+        spikes, after, _ = _run(currents, membrane, share, *rule, keep=False)
+        return spikes, after
+    flat, start = currents.reshape(len(currents), -1), membrane.reshape(-1)
+    spikes, after = torch.empty_like(flat), torch.empty_like(start)
+    for begin in range(0, len(start), _BLOCK):
+        part = slice(begin, begin + _BLOCK)
+        spikes[:, part], after[part], _ = _run(flat[:, part], start[part], None, *rule, keep=False)
+    return spikes.view(currents.shape), after.view(membrane.shape)
+
+
+def _run(
+    currents: Tensor,
+    membrane: Tensor,
+    share: Tensor | None,
+    tau: float,
+    threshold: float,
+    reset: str,
+    reset_value: float,
+    *,
+    keep: bool,
+) -> tuple[Tensor, Tensor, Tensor | None]:
+    """Spikes, last membrane and, on request, every charged membrane (T, ...)."""
+    spikes = torch.empty_like(currents)
+    charged = torch.empty_like(currents) if keep else None
+    for step, current in enumerate(currents):
+        drive = current - (membrane - reset_value if reset_value else membrane)
+        drive = drive.div_(tau) if share is None else drive.mul_(share)
+        h = drive.add_(membrane)
+        fired = h >= threshold
+        spikes[step].copy_(fired)
+        if charged is not None:
+            charged[step].copy_(h)
+        if reset == "hard":
+            membrane = h.masked_fill_(fired, reset_value)
+        elif reset == "soft":
+            membrane = h.sub_(spikes[step], alpha=threshold)
+        else:
+            membrane = h
+    return spikes, membrane.clone() if not len(currents) else membrane, charged
+
+
+class _Sequence(torch.autograd.Function):
+    """The same with a gradient: backwards through time, the surrogate for all steps at once."""
+
+    @staticmethod
+    def forward(
+        ctx: Any,
+        currents: Tensor,
+        membrane: Tensor,
+        share: Tensor | None,
+        tau: float,
+        threshold: float,
+        reset: str,
+        reset_value: float,
+        surrogate: Surrogate,
+        detach_reset: bool,
+    ) -> tuple[Tensor, Tensor]:
+        spikes, after, charged = _run(
+            currents, membrane, share, tau, threshold, reset, reset_value, keep=True
+        )
+        ctx.save_for_backward(spikes, charged, currents, membrane, share)
+        ctx.rule = (tau, threshold, reset, reset_value, surrogate, detach_reset)
+        return spikes, after
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Any) -> Any:
+        to_spikes, to_membrane = gradients
+        spikes, charged, currents, membrane, share = ctx.saved_tensors
+        tau, threshold, reset, reset_value, surrogate, detach_reset = ctx.rule
+        part = 1 / tau if share is None else share
+        bump = surrogate.derivative(charged - threshold)  # (T, ...)
+        if reset == "hard":
+            through, by_spike = 1 - spikes, reset_value - charged
+        else:
+            through = torch.ones_like(spikes)
+            by_spike = torch.full_like(charged, -threshold if reset == "soft" else 0.0)
+        if not detach_reset:
+            through = through + by_spike * bump
+        direct = to_spikes * bump
+        to_charged = torch.empty_like(charged)
+        for step in reversed(range(len(charged))):
+            to_charged[step] = direct[step] + to_membrane * through[step]
+            to_membrane = to_charged[step] * (1 - part)
+        to_share = None
+        if share is not None and ctx.needs_input_grad[2]:
+            kept = _after_reset(charged, spikes, threshold, reset, reset_value)
+            before = torch.cat([membrane[None], kept[:-1]])
+            moved = to_charged * (currents - (before - reset_value))
+            to_share = moved.sum_to_size(share.shape) if share.ndim else moved.sum()
+        return to_charged * part, to_membrane, to_share, *[None] * 6
+
+
+def _after_reset(
+    charged: Tensor, spikes: Tensor, threshold: float, reset: str, reset_value: float
+) -> Tensor:
+    if reset == "hard":
+        return torch.where(spikes > 0, torch.full_like(charged, reset_value), charged)
+    return charged - spikes * threshold if reset == "soft" else charged
