@@ -13,7 +13,7 @@ from vigilia.cli.show import errors, output, print_json, print_table, progress_b
 __all__ = ["bench"]
 
 bench = typer.Typer(
-    help="Measures what memories remember.",
+    help="Measures what memories remember and what this machine can do.",
     no_args_is_help=True,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
@@ -21,7 +21,7 @@ bench = typer.Typer(
 
 @bench.callback()
 def _bench() -> None:
-    """Measures what memories remember."""
+    """Measures what memories remember and what this machine can do."""
 
 
 @bench.command()
