@@ -104,7 +104,7 @@ def real(
     Action clips are joined by chance; asked is which action was on last, up to twenty minutes ago,
     and what was on 10, 30, 60 and 120 seconds ago. No frame that is tested was learned from. The
     labels are derived from the recordings' classes, poses or by eye. Accuracy against the age of
-    what is asked goes to OUT/table.md and OUT/ages.png. About 20 minutes on one core; killed, it
+    what is asked goes to OUT/table.md and OUT/ages.png. About 25 minutes on one core; killed, it
     goes on where it was.
 
     Examples:
