@@ -86,14 +86,15 @@ def softmax_features(x: Tensor, projections: Tensor, *, over: tuple[int, ...]) -
     exponents = x @ projections.t() - x.square().sum(dim=-1, keepdim=True) / 2  # (..., N, M)
     greatest = exponents.detach().amax(dim=over, keepdim=True)
     # The small addend keeps a key that no projection sees from weighing exactly nothing.
-    return torch.exp(exponents - greatest) + 1e-6
+    return torch.exp(exponents - greatest) + 1e-12
 
 
 def draw_projections(features: int, dim: int, generator: torch.Generator) -> Tensor:
     """(M, d): normal vectors that are orthogonal within blocks of d, which lowers the variance."""
-    blocks = [
-        torch.linalg.qr(torch.randn(dim, dim, generator=generator, device="cpu"))[0].t()
-        for _ in range(math.ceil(features / dim))
-    ]
+    blocks = []
+    for _ in range(math.ceil(features / dim)):
+        q, r = torch.linalg.qr(torch.randn(dim, dim, generator=generator, device="cpu"))
+        # The factorisation fixes signs, and so favours directions; undone, none is favoured.
+        blocks.append((q * r.diagonal().sign()).t())
     lengths = torch.randn(features, dim, generator=generator, device="cpu").norm(dim=1)
     return torch.cat(blocks)[:features] * lengths[:, None]

@@ -22,7 +22,7 @@ from vigilia.backbones.space_time.block import (
     make_mlp,
 )
 from vigilia.backbones.space_time.embedding import Positions, Tubelets
-from vigilia.backbones.space_time.model import check_depth, draw_weights
+from vigilia.backbones.space_time.stack import check_depth, draw_weights
 from vigilia.backbones.space_time.time_step import TimeStep
 from vigilia.errors import OptionError
 from vigilia.layers.drop import DropPath

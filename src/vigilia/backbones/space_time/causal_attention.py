@@ -41,9 +41,14 @@ class View:
     across: bool = False
 
     @property
+    def lags(self) -> int:
+        """How many times ago the oldest is that is seen."""
+        return (self.reach - 1) // self.every * self.every
+
+    @property
     def grouping(self) -> Grouping:
         """Groups over all times at once, a group's tokens in order of time."""
-        if self.across or self.reach == 1:
+        if self.across or not self.lags:
             return Grouping((1, *self.box), self.across)
         return Grouping(("whole", *self.box))
 
@@ -143,11 +148,13 @@ class CausalAttention(TimeStep):
         self.heads = heads // len(views)
         self.views = views
         self.width = dim // len(views)
-        self.lags = max(view.reach for view in views) - 1
+        self.lags = max(view.lags for view in views)
         self.qkv = nn.Linear(dim, 3 * dim)
         self.proj = nn.Linear(dim, dim)
         self.lag_bias = nn.ParameterList(
-            nn.Parameter(torch.empty(self.heads, view.reach)) for view in views if view.reach > 1
+            nn.Parameter(torch.empty(self.heads, view.lags // view.every + 1))
+            for view in views
+            if view.lags
         )
         self.reset_parameters()
 
@@ -162,9 +169,9 @@ class CausalAttention(TimeStep):
         """An empty cache for every view that looks back."""
 
         def empty(view: View) -> State:
-            if view.reach == 1:
+            if not view.lags:
                 return State()
-            shape = (batch_size, view.reach - 1, *grid, self.width)
+            shape = (batch_size, view.lags, *grid, self.width)
             zeros = torch.zeros(shape, device=device, dtype=dtype)
             return Cache(zeros, zeros.clone())
 
@@ -178,7 +185,7 @@ class CausalAttention(TimeStep):
         for number, view in enumerate(self.views):
             q, k, v = (one[number] for one in parts)
             cache = cast(AttentionState, state).views[number]
-            if view.reach == 1:
+            if not view.lags:
                 mixed.append(self._attend(q, k, v, view, None))
             else:
                 k, v, cache = append_cache(k, v, cast(Cache, cache))
@@ -218,15 +225,15 @@ def append_cache(keys: Tensor, values: Tensor, cache: Cache) -> tuple[Tensor, Te
 
 
 def lag_mask(view: View, bias: Tensor, before: Tensor) -> Tensor:
-    """bias: (h, reach), before: (B, F) -> (B, h, F, J), to be added to the scores.
+    """bias: (h, lags that are seen), before: (B, F) -> (B, h, F, J), to be added to the scores.
 
     The bias of the lag where a time may be seen, -inf elsewhere: later times, times out of reach,
     and times before the stream started.
     """
-    count, kept = before.shape[1], view.reach - 1
+    count, kept = before.shape[1], view.lags
     own = torch.arange(count, device=before.device)[:, None] + kept
     lag = own - torch.arange(kept + count, device=before.device)  # (F, J)
-    near = (lag >= 0) & (lag < view.reach) & (lag % view.every == 0)
+    near = (lag >= 0) & (lag <= kept) & (lag % view.every == 0)
     seen = near & (lag <= before[..., None])  # (B, F, J)
-    biases = bias[:, lag.clamp(0, view.reach - 1)]  # (h, F, J)
+    biases = bias[:, lag.clamp(0, kept) // view.every]  # (h, F, J)
     return biases.masked_fill(~seen[:, None], float("-inf"))

@@ -14,14 +14,14 @@ from torch import Tensor, nn
 from vigilia.backbones.base import Reader, check_call
 from vigilia.backbones.space_time.block import NORM_EPSILON, Activation, drop_path_rates
 from vigilia.backbones.space_time.embedding import Positions, Tubelets
-from vigilia.backbones.space_time.model import (
+from vigilia.backbones.space_time.schemes import find_scheme
+from vigilia.backbones.space_time.stack import (
     check_depth,
     draw_weights,
     make_blocks,
     on_class_token,
     run_blocks,
 )
-from vigilia.backbones.space_time.schemes import find_scheme
 from vigilia.layers.windows import Size
 
 __all__ = ["FactorisedEncoder"]
