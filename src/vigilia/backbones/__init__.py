@@ -22,6 +22,7 @@ from typing import Any
 
 from vigilia.backbones.base import Backbone, BackboneState, Reader, StreamingBackbone
 from vigilia.backbones.conv3d import Conv3D, conv3d_nano
+from vigilia.backbones.families import FAMILIES, FAMILIES_NANO
 from vigilia.backbones.incremental_swin import (
     IncrementalSwin3D,
     swin3d_b_incremental,
@@ -91,6 +92,7 @@ BACKBONES: dict[str, Callable[..., Any]] = {
     "state_space_nano": state_space_nano,
     "state_space_b": state_space_b,
     **SPACE_TIME,
+    **FAMILIES,
 }
 
 NANO = (
@@ -99,5 +101,6 @@ NANO = (
     "swin3d_nano_incremental",
     "state_space_nano",
     *SPACE_TIME_NANO,
+    *FAMILIES_NANO,
 )
 """Backbones for small pictures: 64 by 64 pixels unless another size is asked for."""

@@ -23,6 +23,7 @@ from vigilia.backbones.bottleneck import BottleneckStage, initialise, stem
 from vigilia.backbones.conversion import convert
 from vigilia.backbones.inflation import check_time_padding, inflate_all
 from vigilia.errors import OptionError
+from vigilia.layers.pooling import greatest
 
 __all__ = [
     "Bottleneck3D",
@@ -44,6 +45,7 @@ class Bottleneck3D(nn.Module):
             tokens are four times as wide.
         halves_time: T halves behind the first stage.
         time_padding: "zeros", or "replicate" for copies of the first and last frame.
+        pools_stages: pool the greatest values of every stage instead of the last one's mean.
         drop_path: greatest probability of dropping a block's branch in training.
         checkpoint_activations: compute the blocks again in the backward pass.
     """
@@ -56,6 +58,7 @@ class Bottleneck3D(nn.Module):
         width: int = 64,
         halves_time: bool = False,
         time_padding: str = "zeros",
+        pools_stages: bool = False,
         drop_path: float = 0.0,
         checkpoint_activations: bool = False,
     ) -> None:
@@ -64,7 +67,8 @@ class Bottleneck3D(nn.Module):
         if not frames or any(not blocks or min(blocks) < 1 for blocks in frames):
             raise OptionError(f"frames must name a block or more for each stage, got {frames}")
         self.stage_dims = tuple(4 * width * 2**index for index in range(len(frames)))
-        self.embedding_dim = self.stage_dims[-1]
+        self.pools_stages = pools_stages
+        self.embedding_dim = sum(self.stage_dims) if pools_stages else self.stage_dims[-1]
         self.halves_time = halves_time
         rates = iter(torch.linspace(0.0, drop_path, sum(map(len, frames)), device="cpu").tolist())
         self.stem = stem(width, stem_frames, time_padding=time_padding)
@@ -103,8 +107,11 @@ class Bottleneck3D(nn.Module):
         return tuple(features)
 
     def pool(self, features: tuple[Tensor, ...]) -> Tensor:
-        """features: what `forward` returned -> (B, D), the mean of the last stage, as published."""
-        return features[-1].mean(dim=(1, 2, 3))
+        """features: what `forward` returned -> (B, D), the mean of the last stage, as published.
+
+        With `pools_stages`: the greatest values of every stage.
+        """
+        return greatest(features) if self.pools_stages else features[-1].mean(dim=(1, 2, 3))
 
 
 def slow_r50(*, drop_path: float = 0.0, checkpoint_activations: bool = False) -> Bottleneck3D:
@@ -148,6 +155,7 @@ def slow_nano(*, drop_path: float = 0.0, checkpoint_activations: bool = False) -
         frames=((1,), (1,), (3,), (3,)),
         stem_frames=1,
         width=8,
+        pools_stages=True,
         drop_path=drop_path,
         checkpoint_activations=checkpoint_activations,
     )

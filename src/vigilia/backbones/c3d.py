@@ -5,8 +5,8 @@ Paluri, 2015.
 
 Memory is read in a stage's last convolution, before its ReLU. Poolings round up, which changes
 nothing at the published 16 x 112 x 112, where every size divides. The fully connected layers are
-made for the 1 x 4 x 4 that is left there; other sizes are averaged to it. `causal=True` pads time
-before the clip only, with the same weights; see `vigilia.layers.causal_conv`.
+made for the 1 x 4 x 4 that is left there; other sizes are averaged to it. The incremental one takes
+new frames alone; see `causal`.
 
 Letters: B streams, C channels, T frames, H W pixels, T' H' W' a stage's token grid, D features.
 """
@@ -16,17 +16,20 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Mapping
+from functools import partial
+from typing import Any
 
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from vigilia.backbones.base import Reader, check_call
-from vigilia.backbones.checks import check_divides
+from vigilia.backbones.base import Reader
+from vigilia.backbones.causal import CausalBackbone, run_convolutions
 from vigilia.errors import OptionError
 from vigilia.layers.causal_conv import Borders, walk
+from vigilia.layers.pooling import greatest
 from vigilia.layers.recompute import recompute
 
-__all__ = ["C3D", "c3d", "c3d_nano"]
+__all__ = ["C3D", "IncrementalC3D", "c3d", "c3d_nano", "c3d_nano_incremental"]
 
 LAST_GRID = (1, 4, 4)
 """What 16 x 112 x 112 leaves for the fully connected layers."""
@@ -42,7 +45,7 @@ class Stage(nn.Module):
             nn.Conv3d(dim_in, dim, 3, padding=1) for dim_in, dim in itertools.pairwise(dims)
         )
 
-    def convolve(self, x: Tensor, borders: Borders | None = None) -> Tensor:
+    def forward(self, x: Tensor, borders: Borders | None = None) -> Tensor:
         """x: (B, D_in, T, H, W) -> (B, D, T', H', W'), before the last ReLU."""
         x = walk(self.pool, x, borders)
         *earlier, last = self.convs
@@ -59,7 +62,6 @@ class C3D(nn.Module):
         depths: convolutions of every stage.
         hidden: width of the two fully connected layers; 0 leaves them out.
         dropout: in front of the second of them, and behind it.
-        causal: pad time before the clip only; T must then divide by `time_stride`.
         checkpoint_activations: compute the convolutions again in the backward pass.
 
     Attributes:
@@ -73,15 +75,13 @@ class C3D(nn.Module):
         depths: tuple[int, ...] = (1, 1, 2, 2, 2),
         hidden: int = 4096,
         dropout: float = 0.5,
-        causal: bool = False,
         checkpoint_activations: bool = False,
     ) -> None:
         super().__init__()
         if not len(dims) == len(depths) >= 1 or min(depths) < 1:
             raise OptionError(f"dims and depths must name the same stages, got {dims} and {depths}")
         self.stage_dims = tuple(dims)
-        self.embedding_dim = hidden or dims[-1]
-        self.causal = causal
+        self.embedding_dim = hidden or sum(dims)
         self.time_stride = 2 ** max(len(dims) - 2, 0)
         self.checkpoint_activations = checkpoint_activations
         stages, dim_in = [], 3
@@ -103,38 +103,37 @@ class C3D(nn.Module):
         """clip: (B, C=3, T, H, W) -> for each stage (B, T', H', W', D_s), before its pooling.
 
         Raises:
-            OptionError: the clip has another layout or, if causal, a T that does not divide by
-                `time_stride`; or a reader's stage does not exist.
+            OptionError: the clip has another layout, or a reader's stage does not exist.
         """
-        return self.run(clip, readers, Borders() if self.causal else None)
+        return run_convolutions(self, clip, readers)
 
-    def run(
-        self, clip: Tensor, readers: Mapping[int, Reader] | None, borders: Borders | None
-    ) -> tuple[Tensor, ...]:
-        """`forward`, with the borders of the frames before; None pads both ends of the clip."""
-        readers = readers or {}
-        check_call(clip, readers, stages=len(self.stages))
-        if borders is not None:
-            check_divides(clip, self.time_stride)
+    def convolve_stage(self, number: int, x: Tensor, borders: Borders | None = None) -> Tensor:
+        """A stage up to where memory is read. x: (B, D_in, T, H, W) -> (B, D, T', H', W')."""
         enabled = self.checkpoint_activations and self.training and borders is None
-        x, features = clip, []
-        for number, stage in enumerate(self.stages, start=1):
-            x = recompute(lambda y, stage=stage: stage.convolve(y, borders), x, enabled=enabled)
-            if reader := readers.get(number):
-                x = x + reader(x.movedim(1, -1)).movedim(-1, 1)
-            x = F.relu(x)
-            features.append(x.permute(0, 2, 3, 4, 1))
-        return tuple(features)
+        return recompute(partial(self.stages[number - 1], borders=borders), x, enabled=enabled)
+
+    def finish_stage(self, number: int, x: Tensor) -> Tensor:
+        """The rest of a stage. x: (B, T', H', W', D) -> the same shape."""
+        del number
+        return F.relu(x)
 
     def pool(self, features: tuple[Tensor, ...]) -> Tensor:
         """features: what `forward` returned -> (B, D).
 
         As published: the last pooling and both fully connected layers, with their ReLUs. Without
-        these layers the mean of the last stage.
+        these layers the greatest values of every stage.
         """
         if isinstance(self.fully_connected, nn.Identity):
-            return features[-1].mean(dim=(1, 2, 3))
+            return greatest(features)
         return self.fully_connected(features[-1].permute(0, 4, 1, 2, 3))
+
+
+class IncrementalC3D(CausalBackbone, C3D):
+    """The same on new frames alone; the arguments are those of both."""
+
+    convolve_stage = C3D.convolve_stage
+    finish_stage = C3D.finish_stage
+    pool = C3D.pool
 
 
 def _head(dim: int, hidden: int, dropout: float) -> nn.Sequential:
@@ -161,15 +160,24 @@ def c3d(*, drop_path: float = 0.0, checkpoint_activations: bool = False) -> C3D:
     return C3D(checkpoint_activations=checkpoint_activations)
 
 
-def c3d_nano(
-    *, causal: bool = False, drop_path: float = 0.0, checkpoint_activations: bool = False
-) -> C3D:
+def c3d_nano(*, drop_path: float = 0.0, checkpoint_activations: bool = False) -> C3D:
     """Ours, for small pictures: one convolution a stage and no fully connected layers."""
     del drop_path  # as in `c3d`
-    return C3D(
-        dims=(16, 32, 64, 96, 96),
-        depths=(1, 1, 1, 1, 1),
-        hidden=0,
-        causal=causal,
-        checkpoint_activations=checkpoint_activations,
-    )
+    return C3D(**_nano(checkpoint_activations))
+
+
+def c3d_nano_incremental(
+    *, drop_path: float = 0.0, checkpoint_activations: bool = False
+) -> IncrementalC3D:
+    """`c3d_nano` on 8 new frames a step."""
+    del drop_path  # as in `c3d`
+    return IncrementalC3D(**_nano(checkpoint_activations))
+
+
+def _nano(checkpoint_activations: bool) -> dict[str, Any]:
+    return {
+        "dims": (16, 32, 64, 96, 96),
+        "depths": (1, 1, 1, 1, 1),
+        "hidden": 0,
+        "checkpoint_activations": checkpoint_activations,
+    }

@@ -68,6 +68,7 @@ def i3d_nano(
         separable=False,
         same=True,
         widths=NANO_WIDTHS,
+        pools_stages=True,
         time_padding=time_padding,
         checkpoint_activations=checkpoint_activations,
     )

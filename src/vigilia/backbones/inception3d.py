@@ -19,6 +19,7 @@ from torch import Tensor, nn
 
 from vigilia.backbones.base import Reader, check_call
 from vigilia.backbones.inflation import check_time_padding
+from vigilia.layers.pooling import greatest
 from vigilia.layers.recompute import recompute
 
 __all__ = ["GOOGLENET", "NANO_WIDTHS", "Branches", "Inception3D", "Widths"]
@@ -201,6 +202,7 @@ class Inception3D(nn.Module):
         norm_momentum: of the batch norms' running statistics.
         time_padding: "zeros", or "replicate" for copies of the first and last frame; the second
             only with `same`.
+        pools_stages: pool the greatest values of every stage, not as published.
         checkpoint_activations: compute the stages again in the backward pass.
 
     Raises:
@@ -215,6 +217,7 @@ class Inception3D(nn.Module):
         widths: Widths = GOOGLENET,
         norm_momentum: float = 0.1,
         time_padding: str = "zeros",
+        pools_stages: bool = False,
         checkpoint_activations: bool = False,
     ) -> None:
         super().__init__()
@@ -239,7 +242,8 @@ class Inception3D(nn.Module):
             dims.append(dim)
         self.stages = nn.ModuleList(stages)
         self.stage_dims = tuple(dims)
-        self.embedding_dim = dim
+        self.pools_stages = pools_stages
+        self.embedding_dim = sum(dims) if pools_stages else dim
         for module in self.modules():
             if isinstance(module, nn.Conv3d):
                 nn.init.kaiming_normal_(module.weight, nonlinearity="relu")
@@ -269,8 +273,10 @@ class Inception3D(nn.Module):
 
         As published: the mean over windows of 2 x 7 x 7 that overlap in all but one step, so that
         the first and the last frame count half where there are more than two. A grid smaller than
-        the window is one window.
+        the window is one window. With `pools_stages`: the greatest values of every stage.
         """
+        if self.pools_stages:
+            return greatest(features)
         x = features[-1]
         for axis, window in ((1, 2), (2, 7), (3, 7)):
             shape = [-1 if index == axis else 1 for index in range(5)]

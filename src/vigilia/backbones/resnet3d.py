@@ -6,8 +6,7 @@ LeCun, Paluri, 2018. Kinetics-400 weights come from torchvision (BSD-3-Clause) t
 
 Memory is read in a stage's last block, between the sum of its two branches and the ReLU behind it.
 Grids round up: T halves before stages 2 to 4 (not in MC3), H and W before each of them and in the
-stem. `causal=True` pads time before the clip only, with the same weights: a step then takes new
-frames alone and equals the whole clip, see `vigilia.layers.causal_conv`.
+stem. The incremental ones take new frames alone, with the same weights; see `causal`.
 
 Letters: B streams, C channels, T frames, H W pixels, T' H' W' a stage's token grid, D features.
 """
@@ -16,114 +15,34 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from typing import Any, cast
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from vigilia.backbones.base import Reader, check_call
-from vigilia.backbones.checks import check_divides
+from vigilia.backbones.base import Reader
+from vigilia.backbones.causal import CausalBackbone, run_convolutions
 from vigilia.backbones.conversion import convert
+from vigilia.backbones.resnet3d_parts import KINDS, BasicBlock, Stage, make_stem
 from vigilia.errors import OptionError
 from vigilia.layers.causal_conv import Borders, walk
-from vigilia.layers.drop import DropPath
-from vigilia.layers.recompute import recompute
+from vigilia.layers.pooling import greatest
 
 __all__ = [
+    "IncrementalResNet3D",
     "ResNet3D",
     "from_torchvision",
     "mc3_18",
     "r2plus1d_18",
+    "r2plus1d_18_incremental",
     "r2plus1d_nano",
+    "r2plus1d_nano_incremental",
     "r3d_18",
+    "r3d_18_incremental",
     "r3d_nano",
+    "r3d_nano_incremental",
 ]
-
-KINDS = ("r3d", "mc3", "r2plus1d")
-
-
-def _convolution(kind: str, dim_in: int, dim: int, middle: int, stride: int) -> nn.Module:
-    """One 3 x 3 (x 3) convolution in the manner of `kind`; the names are torchvision's."""
-    if kind == "r3d":
-        return nn.Conv3d(dim_in, dim, 3, stride, 1, bias=False)
-    if kind == "mc3":
-        return nn.Conv3d(dim_in, dim, (1, 3, 3), (1, stride, stride), (0, 1, 1), bias=False)
-    return nn.Sequential(
-        nn.Conv3d(dim_in, middle, (1, 3, 3), (1, stride, stride), (0, 1, 1), bias=False),
-        nn.BatchNorm3d(middle),
-        nn.ReLU(inplace=True),
-        nn.Conv3d(middle, dim, (3, 1, 1), (stride, 1, 1), (1, 0, 0), bias=False),
-    )
-
-
-def _stem(kind: str, dim: int) -> nn.Sequential:
-    if kind != "r2plus1d":
-        return nn.Sequential(
-            nn.Conv3d(3, dim, (3, 7, 7), (1, 2, 2), (1, 3, 3), bias=False),
-            nn.BatchNorm3d(dim),
-            nn.ReLU(inplace=True),
-        )
-    middle = 45 * dim // 64
-    return nn.Sequential(
-        nn.Conv3d(3, middle, (1, 7, 7), (1, 2, 2), (0, 3, 3), bias=False),
-        nn.BatchNorm3d(middle),
-        nn.ReLU(inplace=True),
-        nn.Conv3d(middle, dim, (3, 1, 1), (1, 1, 1), (1, 0, 0), bias=False),
-        nn.BatchNorm3d(dim),
-        nn.ReLU(inplace=True),
-    )
-
-
-class BasicBlock(nn.Module):
-    """Two convolutions beside a shortcut, then memory's increment, then a ReLU."""
-
-    def __init__(self, kind: str, dim_in: int, dim: int, stride: int, drop_path: float) -> None:
-        super().__init__()
-        # As many parameters as one 3 x 3 x 3 convolution has (section 3.5 of the paper).
-        middle = (dim_in * dim * 27) // (dim_in * 9 + 3 * dim)
-        self.conv1 = nn.Sequential(
-            _convolution(kind, dim_in, dim, middle, stride),
-            nn.BatchNorm3d(dim),
-            nn.ReLU(inplace=True),
-        )
-        self.conv2 = nn.Sequential(
-            _convolution(kind, dim, dim, middle, 1),
-            nn.BatchNorm3d(dim),
-        )
-        self.downsample: nn.Module = nn.Identity()
-        if stride != 1 or dim_in != dim:
-            strides = (1 if kind == "mc3" else stride, stride, stride)
-            self.downsample = nn.Sequential(
-                nn.Conv3d(dim_in, dim, 1, strides, bias=False), nn.BatchNorm3d(dim)
-            )
-        self.drop_path = DropPath(drop_path)
-
-    def forward(self, x: Tensor, borders: Borders | None = None) -> Tensor:
-        """x: (B, D_in, T, H, W) -> (B, D, T', H', W'), before the last ReLU."""
-        branch = walk(self.conv2, walk(self.conv1, x, borders), borders)
-        return walk(self.downsample, x, borders) + self.drop_path(branch)
-
-
-class Stage(nn.Module):
-    """Blocks of one width; the first one reduces the grid."""
-
-    def __init__(self, blocks: list[BasicBlock], *, checkpoint_activations: bool) -> None:
-        super().__init__()
-        self.blocks = nn.ModuleList(blocks)
-        self.checkpoint_activations = checkpoint_activations
-
-    def forward(
-        self, x: Tensor, reader: Reader | None = None, borders: Borders | None = None
-    ) -> Tensor:
-        """x: (B, D_in, T, H, W) -> (B, D, T', H', W')."""
-        enabled = self.checkpoint_activations and self.training and borders is None
-        last = len(self.blocks) - 1
-        for index, block in enumerate(self.blocks):
-            x = recompute(lambda y, block=block: block(y, borders), x, enabled=enabled)
-            if index == last and reader is not None:
-                x = x + reader(x.movedim(1, -1)).movedim(-1, 1)
-            x = F.relu(x)
-        return x
 
 
 class ResNet3D(nn.Module):
@@ -134,7 +53,7 @@ class ResNet3D(nn.Module):
             (space, then time).
         dims: D of every stage; the stem has the first.
         depths: blocks of every stage.
-        causal: pad time before the clip only; T must then divide by `time_stride`.
+        pools_stages: pool the greatest values of every stage instead of the last one's mean.
         drop_path: greatest probability of dropping a block's branch in training.
         checkpoint_activations: compute the blocks again in the backward pass.
 
@@ -148,7 +67,7 @@ class ResNet3D(nn.Module):
         kind: str,
         dims: tuple[int, ...] = (64, 128, 256, 512),
         depths: tuple[int, ...] = (2, 2, 2, 2),
-        causal: bool = False,
+        pools_stages: bool = False,
         drop_path: float = 0.0,
         checkpoint_activations: bool = False,
     ) -> None:
@@ -158,11 +77,11 @@ class ResNet3D(nn.Module):
         if not len(dims) == len(depths) >= 1 or min(depths) < 1:
             raise OptionError(f"dims and depths must name the same stages, got {dims} and {depths}")
         self.stage_dims = tuple(dims)
-        self.embedding_dim = dims[-1]
-        self.causal = causal
+        self.pools_stages = pools_stages
+        self.embedding_dim = sum(dims) if pools_stages else dims[-1]
         self.time_stride = 1 if kind == "mc3" else 2 ** (len(dims) - 1)
         rates = iter(torch.linspace(0.0, drop_path, sum(depths), device="cpu").tolist())
-        self.stem = _stem(kind, dims[0])
+        self.stem = make_stem(kind, dims[0])
         stages, dim_in = [], dims[0]
         for number, (dim, depth) in enumerate(zip(dims, depths, strict=True), start=1):
             manner = "r3d" if kind == "mc3" and number == 1 else kind
@@ -183,29 +102,35 @@ class ResNet3D(nn.Module):
         """clip: (B, C=3, T, H, W) -> for each stage (B, T', H', W', D_s).
 
         Raises:
-            OptionError: the clip has another layout or, if causal, a T that does not divide by
-                `time_stride`; or a reader's stage does not exist.
+            OptionError: the clip has another layout, or a reader's stage does not exist.
         """
-        return self.run(clip, readers, Borders() if self.causal else None)
+        return run_convolutions(self, clip, readers)
 
-    def run(
-        self, clip: Tensor, readers: Mapping[int, Reader] | None, borders: Borders | None
-    ) -> tuple[Tensor, ...]:
-        """`forward`, with the borders of the frames before; None pads both ends of the clip."""
-        readers = readers or {}
-        check_call(clip, readers, stages=len(self.stages))
-        if borders is not None:
-            check_divides(clip, self.time_stride)
-        x = walk(self.stem, clip, borders)
-        features = []
-        for number, stage in enumerate(self.stages, start=1):
-            x = stage(x, readers.get(number), borders)
-            features.append(x.permute(0, 2, 3, 4, 1))
-        return tuple(features)
+    def convolve_stage(self, number: int, x: Tensor, borders: Borders | None = None) -> Tensor:
+        """A stage up to where memory is read. x: (B, D_in, T, H, W) -> (B, D, T', H', W')."""
+        if number == 1:
+            x = walk(self.stem, x, borders)
+        return cast(Stage, self.stages[number - 1])(x, borders)
+
+    def finish_stage(self, number: int, x: Tensor) -> Tensor:
+        """The rest of a stage. x: (B, T', H', W', D) -> the same shape."""
+        del number
+        return F.relu(x)
 
     def pool(self, features: tuple[Tensor, ...]) -> Tensor:
-        """features: what `forward` returned -> (B, D), the mean of the last stage, as published."""
-        return features[-1].mean(dim=(1, 2, 3))
+        """features: what `forward` returned -> (B, D), the mean of the last stage, as published.
+
+        With `pools_stages`: the greatest values of every stage.
+        """
+        return greatest(features) if self.pools_stages else features[-1].mean(dim=(1, 2, 3))
+
+
+class IncrementalResNet3D(CausalBackbone, ResNet3D):
+    """The same on new frames alone; the arguments are those of both."""
+
+    convolve_stage = ResNet3D.convolve_stage
+    finish_stage = ResNet3D.finish_stage
+    pool = ResNet3D.pool
 
 
 def r3d_18(*, drop_path: float = 0.0, checkpoint_activations: bool = False) -> ResNet3D:
@@ -225,32 +150,56 @@ def r2plus1d_18(*, drop_path: float = 0.0, checkpoint_activations: bool = False)
     )
 
 
-def r3d_nano(
-    *, causal: bool = False, drop_path: float = 0.0, checkpoint_activations: bool = False
-) -> ResNet3D:
+def r3d_nano(*, drop_path: float = 0.0, checkpoint_activations: bool = False) -> ResNet3D:
     """Ours, for small pictures: one block a stage."""
-    return ResNet3D(
-        kind="r3d",
-        dims=(16, 32, 64, 96),
-        depths=(1, 1, 1, 1),
-        causal=causal,
-        drop_path=drop_path,
-        checkpoint_activations=checkpoint_activations,
+    return ResNet3D(kind="r3d", **_nano(drop_path, checkpoint_activations))
+
+
+def r2plus1d_nano(*, drop_path: float = 0.0, checkpoint_activations: bool = False) -> ResNet3D:
+    """Ours, for small pictures: one block a stage."""
+    return ResNet3D(kind="r2plus1d", **_nano(drop_path, checkpoint_activations))
+
+
+def r3d_18_incremental(
+    *, drop_path: float = 0.0, checkpoint_activations: bool = False
+) -> IncrementalResNet3D:
+    """`r3d_18` with its weights, on 8 new frames a step."""
+    return IncrementalResNet3D(
+        kind="r3d", drop_path=drop_path, checkpoint_activations=checkpoint_activations
     )
 
 
-def r2plus1d_nano(
-    *, causal: bool = False, drop_path: float = 0.0, checkpoint_activations: bool = False
-) -> ResNet3D:
-    """Ours, for small pictures: one block a stage."""
-    return ResNet3D(
-        kind="r2plus1d",
-        dims=(16, 32, 64, 96),
-        depths=(1, 1, 1, 1),
-        causal=causal,
-        drop_path=drop_path,
-        checkpoint_activations=checkpoint_activations,
+def r2plus1d_18_incremental(
+    *, drop_path: float = 0.0, checkpoint_activations: bool = False
+) -> IncrementalResNet3D:
+    """`r2plus1d_18` with its weights, on 8 new frames a step."""
+    return IncrementalResNet3D(
+        kind="r2plus1d", drop_path=drop_path, checkpoint_activations=checkpoint_activations
     )
+
+
+def r3d_nano_incremental(
+    *, drop_path: float = 0.0, checkpoint_activations: bool = False
+) -> IncrementalResNet3D:
+    """`r3d_nano` on 8 new frames a step."""
+    return IncrementalResNet3D(kind="r3d", **_nano(drop_path, checkpoint_activations))
+
+
+def r2plus1d_nano_incremental(
+    *, drop_path: float = 0.0, checkpoint_activations: bool = False
+) -> IncrementalResNet3D:
+    """`r2plus1d_nano` on 8 new frames a step."""
+    return IncrementalResNet3D(kind="r2plus1d", **_nano(drop_path, checkpoint_activations))
+
+
+def _nano(drop_path: float, checkpoint_activations: bool) -> dict[str, Any]:
+    return {
+        "dims": (16, 32, 64, 96),
+        "depths": (1, 1, 1, 1),
+        "pools_stages": True,
+        "drop_path": drop_path,
+        "checkpoint_activations": checkpoint_activations,
+    }
 
 
 def from_torchvision(state_dict: Mapping[str, Tensor]) -> dict[str, Tensor]:

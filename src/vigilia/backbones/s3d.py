@@ -46,6 +46,7 @@ def s3d_nano(*, drop_path: float = 0.0, checkpoint_activations: bool = False) ->
         separable=True,
         same=False,
         widths=NANO_WIDTHS,
+        pools_stages=True,
         checkpoint_activations=checkpoint_activations,
     )
 

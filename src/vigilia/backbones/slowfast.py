@@ -21,6 +21,7 @@ from torch import Tensor, nn
 from vigilia.backbones.base import Reader, check_call
 from vigilia.backbones.bottleneck import BottleneckStage, convolution, initialise, stem
 from vigilia.errors import OptionError
+from vigilia.layers.pooling import greatest
 
 __all__ = ["SlowFast", "slowfast_nano", "slowfast_r50", "slowfast_r101", "slowfast_r101_50_50"]
 
@@ -48,6 +49,7 @@ class SlowFast(nn.Module):
         narrower: how many times narrower the fast pathway is.
         alpha: the slow pathway takes one frame of so many.
         lateral_frames: frames that the lateral convolutions see.
+        pools_stages: pool the greatest values of every stage instead of both pathways' means.
         drop_path: greatest probability of dropping a block's branch in training.
         checkpoint_activations: compute the blocks again in the backward pass.
     """
@@ -61,6 +63,7 @@ class SlowFast(nn.Module):
         narrower: int = 8,
         alpha: int = 4,
         lateral_frames: int = 7,
+        pools_stages: bool = False,
         drop_path: float = 0.0,
         checkpoint_activations: bool = False,
     ) -> None:
@@ -78,7 +81,8 @@ class SlowFast(nn.Module):
         slow_dims = tuple(4 * width * 2**index for index in range(len(frames)))
         fast_dims = tuple(dim // narrower for dim in slow_dims)
         self.stage_dims = (*slow_dims, fast_dims[-1])
-        self.embedding_dim = slow_dims[-1] + fast_dims[-1]
+        self.pools_stages = pools_stages
+        self.embedding_dim = sum(self.stage_dims[0 if pools_stages else -2 :])
         self.slow_stem = stem(width, 1)
         self.fast_stem = stem(fast_width, 5)
         rates = torch.linspace(0.0, drop_path, sum(map(len, frames)), device="cpu").tolist()
@@ -135,7 +139,12 @@ class SlowFast(nn.Module):
         return (*features, fast.permute(0, 2, 3, 4, 1))
 
     def pool(self, features: tuple[Tensor, ...]) -> Tensor:
-        """features: what `forward` returned -> (B, D): both pathways' means, side by side."""
+        """features: what `forward` returned -> (B, D): both pathways' means, side by side.
+
+        With `pools_stages`: the greatest values of every stage.
+        """
+        if self.pools_stages:
+            return greatest(features)
         return torch.cat([x.mean(dim=(1, 2, 3)) for x in features[-2:]], dim=1)
 
 
@@ -188,6 +197,7 @@ def slowfast_nano(*, drop_path: float = 0.0, checkpoint_activations: bool = Fals
         frames=((1,), (1,), (3,), (3,)),
         width=8,
         narrower=2,
+        pools_stages=True,
         drop_path=drop_path,
         checkpoint_activations=checkpoint_activations,
     )

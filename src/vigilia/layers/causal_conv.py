@@ -49,6 +49,7 @@ class Borders:
     def __init__(self, old: BorderState | None = None) -> None:
         self._old: Iterator[Tensor] | None = None if old is None else iter(old.borders)
         self._new: list[Tensor] = []
+        self._frames: list[int] = []
 
     def convolve(self, conv: nn.Conv3d, x: Tensor) -> Tensor:
         """x: (B, C, T, H, W) -> (B, C', T / s, H', W'). The convolution's padding in time is void.
@@ -62,6 +63,7 @@ class Borders:
         assert not isinstance(conv.padding, str)
         keep = conv.kernel_size[0] - conv.stride[0]
         if keep > 0:
+            self._frames.append(x.shape[2])
             if self._old is None:
                 border = x.new_zeros((*x.shape[:2], keep, *x.shape[3:]))
             else:
@@ -70,6 +72,15 @@ class Borders:
             self._new.append(x[:, :, -keep:].clone(memory_format=torch.contiguous_format))
         padding = (0, *conv.padding[1:])
         return F.conv3d(x, conv.weight, conv.bias, conv.stride, padding, conv.dilation, conv.groups)
+
+    def reached(self, frames: int) -> int:
+        """How far before a chunk of so many frames the convolutions that ran have looked.
+
+        It counts convolutions with a border as one behind the other, which those of residual
+        blocks are.
+        """
+        pairs = zip(self._new, self._frames, strict=True)
+        return sum(border.shape[2] * (frames // length) for border, length in pairs)
 
     def state(self, like: BorderState | None = None) -> BorderState:
         """The borders behind the chunk; call it when every convolution has run.
