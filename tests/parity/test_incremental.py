@@ -17,7 +17,7 @@ from vigilia.errors import OptionError
 from vigilia.layers import attention
 from vigilia.layers.flops import count_flops
 from vigilia.state import named_tensors, with_tensors
-from vigilia.stream import StreamClassifier, create_model, prepared
+from vigilia.stream import StreamClassifier, create_model, incremental, prepared
 from vigilia.training.features import see_clips, used_stages
 from vigilia.training.options import TrainOptions
 from vigilia.training.recordings import Recording
@@ -130,6 +130,24 @@ def test_weights_of_clip_mode_fit_strictly(name: str) -> None:
     assert backbones.KINETICS400_WEIGHTS[f"{name}_incremental"] == (enum, member)
     blocks = {"swin3d_t": 12, "swin3d_s": 24, "swin3d_b": 24}[name]
     assert incremental.receptive_frames == 8 * (blocks + 1)
+
+
+def test_a_trained_clip_model_becomes_an_incremental_one() -> None:
+    options: dict[str, Any] = {"slots": 2, "summary_tokens": 4, "feedback_tokens": 4}
+    clip_mode = create_model(
+        "swin3d_nano", classes=("a", "b"), fps=5.0, height=32, width=32, **options
+    )
+    clip_mode.card = {"trained_on": "barn 3"}
+    converted = incremental(clip_mode)
+    for name, tensor in clip_mode.state_dict().items():
+        assert torch.equal(converted.state_dict()[name], tensor), name
+    assert converted.spec.name == "swin3d_nano_incremental"
+    assert converted.classes == ("a", "b")
+    assert (converted.clip_frames, converted.stride_frames) == (8, 8)
+    assert converted.preprocessing.stride_seconds == clip_mode.preprocessing.stride_seconds
+    assert converted.card["trained_on"].startswith("barn 3; as a clip model")
+    with pytest.raises(OptionError, match="swin3d_nano_incremental has no incremental form; "):
+        incremental(converted)
 
 
 @pytest.mark.parametrize("saves", [False, True])

@@ -3,7 +3,13 @@
 from __future__ import annotations
 
 from vigilia.stream.classifier import StreamClassifier
-from vigilia.stream.creation import build_model, create_model, prepared, resampled
+from vigilia.stream.creation import (
+    build_model,
+    create_model,
+    incremental,
+    prepared,
+    resampled,
+)
 from vigilia.stream.values import ModelSpec, Precision, StreamState
 
 __all__ = [
@@ -13,6 +19,7 @@ __all__ = [
     "StreamState",
     "build_model",
     "create_model",
+    "incremental",
     "prepared",
     "resampled",
 ]

@@ -22,7 +22,7 @@ from vigilia.preprocessing import Preprocessing
 from vigilia.stream.classifier import StreamClassifier
 from vigilia.stream.values import ModelSpec
 
-__all__ = ["build_model", "create_model", "prepared", "resampled"]
+__all__ = ["build_model", "create_model", "incremental", "prepared", "resampled"]
 
 
 def prepared(model: StreamClassifier, dtype: torch.dtype | None = None) -> StreamClassifier:
@@ -41,6 +41,29 @@ def prepared(model: StreamClassifier, dtype: torch.dtype | None = None) -> Strea
         with torch.no_grad():
             other.backbone.fold(model.preprocessing.height, model.preprocessing.width)
     return other
+
+
+def incremental(model: StreamClassifier) -> StreamClassifier:
+    """A clip model's weights in incremental mode, to be fine-tuned.
+
+    Backbone, memory and head have the same shapes in both modes; what the blocks see differs, since
+    no token sees later steps' tokens and time is not shifted.
+
+    Raises:
+        OptionError: its backbone has no incremental form.
+    """
+    name = f"{model.spec.name}_incremental"
+    if name not in BACKBONES:
+        known = ", ".join(key.removesuffix("_incremental") for key in BACKBONES if "_incr" in key)
+        raise OptionError(f"{model.spec.name} has no incremental form; {known} have")
+    frames, stride = _frames_of(_build_backbone(name, model.spec.backbone_options))
+    preprocessing = replace(model.preprocessing, clip_frames=frames, stride_frames=stride)
+    other = build_model(replace(model.spec, name=name, preprocessing=preprocessing))
+    other.load_state_dict(model.state_dict())
+    trained_on = model.card.get("trained_on", "not said")
+    other.card = {"trained_on": f"{trained_on}; as a clip model, not yet in incremental mode"}
+    device = model.head.weight.device
+    return other.to(device).train(model.training)
 
 
 def resampled(
