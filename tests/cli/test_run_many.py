@@ -12,7 +12,7 @@ import vigilia
 from conftest import write_pictures
 from vigilia.checkpoint import load_model
 from vigilia.cli import main
-from vigilia.errors import BrokenVideoError, OptionError, VideoError
+from vigilia.errors import BrokenVideoError, CheckpointError, OptionError, VideoError
 from vigilia.relevance import GateOptions
 from vigilia.running import Outcome, RunUpdate, run_many
 
@@ -215,7 +215,7 @@ def test_a_gated_run_goes_on_where_it_was_and_not_without_the_gate(
             vigilia.run(
                 still, model=model, out=out, gate=gate, save_every_seconds=0, on_update=stop
             )
-    with pytest.raises(vigilia.errors.CheckpointError, match="another gate"):
+    with pytest.raises(CheckpointError, match="another gate"):
         vigilia.run(still, model=model, out=out)
     vigilia.run(still, model=model, out=out, gate=gate)
     assert outputs(out) == outputs(tmp_path / "unbroken")

@@ -22,6 +22,7 @@ from vigilia.cli.run_display import RecordingDisplay, print_report, summary_of
 from vigilia.cli.show import errors, output, print_json, progress_bar
 
 if TYPE_CHECKING:
+    from vigilia.errors import VigiliaError
     from vigilia.evaluation import Agreement
     from vigilia.running import Outcome
     from vigilia.timeline import LabelOptions, Labels, Timeline
@@ -149,7 +150,7 @@ def run(
     elif str(classifier.card.get("trained_on", "")).startswith("nothing"):
         errors.print(f"note: {model} without --weights has learned nothing; labels mean nothing")
     say = (errors.print if as_json else output.print) if live else None
-    options = {
+    options: dict[str, Any] = {
         "model": classifier,
         "fps": fps,
         "clip_frames": clip_frames,
@@ -209,7 +210,8 @@ def _run_one(
     from vigilia.running import run as run_video
 
     began = time.monotonic()
-    timeline, problem = None, None
+    timeline: Timeline | None = None
+    problem: VigiliaError | None = None
     try:
         timeline = run_video(video, out=folder, device=device, on_update=shown.update, **options)
     except BrokenVideoError as error:

@@ -7,6 +7,7 @@ ratios are the result.
 
 from __future__ import annotations
 
+import importlib
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -93,8 +94,7 @@ def with_pyav(path: Path, threads: int) -> int:
 
 def with_opencv(path: Path, threads: int) -> int:
     """grab() every frame, retrieve() and resize those that are kept."""
-    import cv2
-
+    cv2 = importlib.import_module("cv2")
     capture = cv2.VideoCapture(str(path), cv2.CAP_FFMPEG, [cv2.CAP_PROP_N_THREADS, threads])
     kept = 0
     start = None
@@ -112,12 +112,9 @@ def with_opencv(path: Path, threads: int) -> int:
 
 def with_torchcodec(path: Path, threads: int) -> int:
     """Frames by time in batches of 32, resized by the decoder's own filter."""
-    from torchcodec.decoders import VideoDecoder
-    from torchcodec.transforms import Resize
-
-    decoder = VideoDecoder(
-        str(path), num_ffmpeg_threads=threads, transforms=[Resize(size=(SIZE, SIZE))]
-    )
+    decoders = importlib.import_module("torchcodec.decoders")
+    resize = importlib.import_module("torchcodec.transforms").Resize(size=(SIZE, SIZE))
+    decoder = decoders.VideoDecoder(str(path), num_ffmpeg_threads=threads, transforms=[resize])
     start, end = decoder.metadata.begin_stream_seconds, decoder.metadata.end_stream_seconds
     ticks = [start + k / FPS for k in range(int((end - start) * FPS))]
     for first in range(0, len(ticks), 32):
@@ -130,15 +127,13 @@ def readers() -> tuple[dict[str, Reader], dict[str, str]]:
     found: dict[str, Reader] = {"vigilia": with_vigilia, "PyAV, every frame": with_pyav}
     absent = {}
     try:
-        import cv2  # noqa: F401
-
+        importlib.import_module("cv2")
         found["OpenCV"] = with_opencv
     except ImportError:
         absent["OpenCV"] = "not installed (opencv-python-headless)"
     try:
-        from torchcodec.decoders import VideoDecoder  # noqa: F401
-        from torchcodec.transforms import Resize  # noqa: F401
-
+        importlib.import_module("torchcodec.decoders")
+        importlib.import_module("torchcodec.transforms")
         found["torchcodec"] = with_torchcodec
     except (ImportError, OSError, RuntimeError) as error:
         reason = "not installed" if isinstance(error, ImportError) else "finds no FFmpeg libraries"
