@@ -276,7 +276,7 @@ def result(memory: str, task: str, seed: int, ages: dict[int, tuple[float, int]]
 def test_what_is_held_is_told_inside_the_queue_and_at_ten_times_its_reach() -> None:
     results = [
         result("none", "T1", 0, {0: (0.52, 10)}),
-        # Inside: 30 of 40 right and all of 40; ten times: 6 of 12 and 0 of 12.
+        # Inside: 30 of 40 right and all of 40; ten times: 6 of 10 and 0 of 12.
         result(
             "fam",
             "T1",
@@ -289,7 +289,7 @@ def test_what_is_held_is_told_inside_the_queue_and_at_ten_times_its_reach() -> N
     head, row = held(results)
     told = dict(zip(head, row, strict=True))
     assert told["fam, inside"] == "87.5"
-    assert told["fam, ten times"] == "25.0"
+    assert told["fam, ten times"] == "30.0"
     assert told["gru, inside"] == "25.0"
     assert told["gru, ten times"] == ""
     assert told["none - ceiling"] == "+2.0"

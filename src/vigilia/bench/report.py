@@ -56,9 +56,10 @@ def table(results: Sequence[Result]) -> list[list[str]]:
 def held(results: Sequence[Result]) -> list[list[str]]:
     """Rows of the summary, the head first: how young and old cues fare, and what stands apart.
 
-    For each task: accuracy while the cue is inside the queue and at ten times its reach, for the
-    memories that should hold it and the GRU; how far `none` is from the memoryless ceiling and
-    `fam` from the GRU, on all scored clips. Means over seeds, in per cent.
+    For each task: accuracy while the cue is inside the queue, and in the bin of ages that begins
+    at ten times its reach, for the memories that should hold it and the GRU; how far `none` is from
+    the memoryless ceiling and `fam` from the GRU, on all scored clips. Means over seeds, in per
+    cent.
     """
     horizon = results[0]["horizon_clips"]
     shown = [name for name in ("feedback", "consolidated", "fam", "gru") if _any(results, name)]
@@ -73,8 +74,8 @@ def held(results: Sequence[Result]) -> list[list[str]]:
     ]
     for task in (name for name in TASKS if any(one["task"] == name for one in results)):
         row = [f"{task} {TASKS[task].title}"]
-        row += [_percent(_between(_of(results, task, name), 0, horizon)) for name in shown]
-        row += [_percent(_between(_of(results, task, n), 10 * horizon, np.inf)) for n in shown]
+        row += [_percent(_between(_of(results, task, name), 0, horizon - 1)) for name in shown]
+        row += [_percent(_between(_of(results, task, name), 10 * horizon)) for name in shown]
         ceiling = [one["memoryless_ceiling"] for one in _of(results, task, "none")]
         row.append(_difference(_overall(results, task, "none"), ceiling))
         row.append(_difference(_overall(results, task, "fam"), _overall(results, task, "gru")))
@@ -191,11 +192,11 @@ def _any(results: Sequence[Result], memory: str) -> bool:
     return any(one["memory"] == memory for one in results)
 
 
-def _between(seeds: Sequence[Result], low: float, high: float) -> list[float]:
-    """Accuracy of each seed over clips whose cue's age lies in bins from `low` to `high`."""
+def _between(seeds: Sequence[Result], low: int, high: int | None = None) -> list[float]:
+    """Accuracy of each seed over the bins that start from `low` to `high`, or at `low` alone."""
     values = []
     for one in seeds:
-        ages = [age for age in one["ages"] if low <= age["low"] < high]
+        ages = [age for age in one["ages"] if low <= age["low"] <= (low if high is None else high)]
         clips = sum(age["clips"] for age in ages)
         if clips:
             values.append(sum(age["accuracy"] * age["clips"] for age in ages) / clips)
