@@ -143,7 +143,7 @@ class AudioVisual(nn.Module):
         tokens = heard.flatten(1, 3)  # (B, F', D)
         for number, ask in self.ask.items():
             reader = readers.get(int(number))
-            readers[int(number)] = partial(_both, ask, tokens, reader)
+            readers[int(number)] = partial(_both, cast(CrossAttention, ask), tokens, reader)
         return (*self.video(clip, readers), heard)
 
     def pool(self, features: tuple[Tensor, ...]) -> Tensor:

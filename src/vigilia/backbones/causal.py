@@ -120,9 +120,9 @@ class CausalBackbone(StreamingBackbone):
         if number > 1:
             x = x.movedim(-1, 1)
         if starts is None or not bool(starts.any()):
-            parts, starts = (x,), None
+            parts, starts = [x], None
         else:
-            parts = x.chunk(starts.shape[1], dim=2)
+            parts = list(x.chunk(starts.shape[1], dim=2))
         convolved = []
         for index, part in enumerate(parts):
             if starts is not None:
@@ -159,7 +159,7 @@ class _Probe(nn.Module):
         self.network = network
 
     def forward(self, clip: Tensor) -> tuple[BackboneState, int]:
-        network, x, reached = cast(CausalBackbone, self.network), clip, 0
+        network, x, reached = self.network, clip, 0
         stages = []
         for number in range(1, len(network.stage_dims) + 1):
             borders = Borders()

@@ -21,6 +21,7 @@ D features.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import cast
 
 import torch
 from torch import Tensor, nn
@@ -102,8 +103,8 @@ class Hybrid(nn.Module):
         features = [x]
         x = add_sinusoids(x)
         for number, blocks in enumerate(self.stages, start=2):
-            last = len(blocks) - 1
-            for index, block in enumerate(blocks):
+            last = len(cast(nn.ModuleList, blocks)) - 1
+            for index, block in enumerate(cast(nn.ModuleList, blocks)):
                 reader = readers.get(number) if index == last else None
                 if reader is None:
                     x = recompute(block, x, enabled=enabled)
@@ -124,6 +125,7 @@ class Hybrid(nn.Module):
 
 
 def _mixers(attention: str, dim: int, heads: int) -> tuple[nn.Module, ...]:
+    over: tuple[str, ...]
     if attention == "divided":
         over = ("time", "space")
     elif attention == "joint":

@@ -5,6 +5,7 @@ Letters: B streams, C channels, T frames, H W pixels, H' W' the grid, D features
 
 from __future__ import annotations
 
+import importlib
 from typing import cast
 
 import torch
@@ -88,7 +89,7 @@ def small_trunk(dims: tuple[int, ...]) -> Trunk:
 
 def _timm(name: str) -> nn.Module:
     try:
-        import timm
+        timm = importlib.import_module("timm")
     except ImportError as error:
         raise MissingExtraError(
             f"{name} needs timm, which is not installed: pip install timm; "

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import cast
 
 import torch
 import torch.nn.functional as F
@@ -99,7 +100,7 @@ class LayerMemory(nn.Module):
         self, batch_size: int, grid: Size, *, device: torch.device, dtype: torch.dtype
     ) -> LayerCache:
         """The empty cache of clips on this grid."""
-        dim = self.compress_keys[0].out_channels  # type: ignore[union-attr]
+        dim = cast(nn.Conv3d, self.compress_keys[0]).out_channels
         older = (batch_size, self.clips - 1, math.prod(compressed(grid)), dim)
 
         def zeros(*shape: int) -> Tensor:
@@ -111,7 +112,7 @@ class LayerMemory(nn.Module):
     def compress(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """x: (B, T, H, W, C) -> inputs of the keys and of the values, each (B, P, C)."""
         tokens = []
-        for conv, norm in (self.compress_keys, self.compress_values):  # type: ignore[misc]
+        for conv, norm in (self.compress_keys, self.compress_values):
             reduced = conv(x.permute(0, 4, 1, 2, 3)).flatten(2).transpose(1, 2)
             tokens.append(norm(reduced))
         return tokens[0], tokens[1]
@@ -131,7 +132,9 @@ class LayerMemory(nn.Module):
             cache: before the first step.
             starts: (B, S) bool, where a row's cache is to be empty before the step.
         """
-        keys, values, filled = [], [], []
+        keys: list[Tensor] = []
+        values: list[Tensor] = []
+        filled: list[Tensor] = []
         place = torch.arange(self.clips, 0, -1, device=inputs.device)  # M, ... 2, 1: newest last
         for index, newest in enumerate(inputs.unbind(1)):
             if starts is not None:

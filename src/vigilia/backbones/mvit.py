@@ -19,8 +19,9 @@ D features, h heads.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from functools import partial
+from typing import cast
 
 import torch
 import torch.nn.functional as F
@@ -150,8 +151,8 @@ class MViT(nn.Module):
         enabled = self.checkpoint_activations and self.training
         features = []
         for number, blocks in enumerate(self.stages, start=1):
-            last = len(blocks) - 1
-            for index, block in enumerate(blocks):
+            last = len(cast(nn.ModuleList, blocks)) - 1
+            for index, block in enumerate(cast(Iterable[Block], blocks)):
                 reader = readers.get(number) if index == last else None
                 if reader is None:
                     x = recompute(partial(block, grid=grid), x, enabled=enabled)

@@ -14,6 +14,7 @@ Letters: B streams, C channels, T frames, H W pixels, T' H' W' a stage's token g
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import cast
 
 import torch
 import torch.nn.functional as F
@@ -65,8 +66,10 @@ class TwoBranch(nn.Module):
         rates = torch.linspace(0.0, drop_path, len(dims), device="cpu").tolist()
         self.patches = nn.Conv3d(3, dim, patch_size, patch_size)
         self.stages = nn.ModuleList(
-            ConvStage(*sizes, rate, checkpoint_activations)
-            for *sizes, rate in zip((3, *dims), dims, kernels, strides, rates, strict=False)
+            ConvStage(dim_in, width, kernel, stride, rate, checkpoint_activations)
+            for dim_in, width, kernel, stride, rate in zip(
+                (3, *dims), dims, kernels, strides, rates, strict=False
+            )
         )
         self.blocks = nn.ModuleList(
             TokenBlock(dim, AxisAttention(dim, heads=heads, over="joint"), drop_path=rate)
@@ -95,18 +98,19 @@ class TwoBranch(nn.Module):
         missing = [-size % p for size, p in zip(clip.shape[2:], self.patch_size, strict=True)]
         padded = F.pad(clip, (0, missing[2], 0, missing[1], 0, missing[0]))
         tokens = add_sinusoids(self.patches(padded).permute(0, 2, 3, 4, 1))
+        grid = (tokens.shape[1], tokens.shape[2], tokens.shape[3])
         details, features, last = clip, [], len(self.stages)
         parts = zip(self.stages, self.blocks, self.to_tokens, self.to_details, strict=True)
         for number, (stage, block, to_tokens, to_details) in enumerate(parts, start=1):
             details = stage(details)
-            seen = F.adaptive_avg_pool3d(details, tokens.shape[1:4]).flatten(2).transpose(1, 2)
+            seen = F.adaptive_avg_pool3d(details, grid).flatten(2).transpose(1, 2)
             tokens = tokens + to_tokens(tokens, seen)
             tokens = block(tokens, readers.get(last + 1) if number == last else None)
             x = details.permute(0, 2, 3, 4, 1)
             x = x + to_details(x, tokens.flatten(1, 3))
             if reader := readers.get(number):
                 x = x + reader(x)
-            x = stage.finish(x)
+            x = cast(ConvStage, stage).finish(x)
             features.append(x)
             details = x.permute(0, 4, 1, 2, 3)
         return (*features, tokens)

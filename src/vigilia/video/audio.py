@@ -123,11 +123,11 @@ class AudioReader:
         # Windows at the end reach on, as if the stretch went on in silence.
         count = frames * HOP_SAMPLES
         while self._decoded_seconds < end_seconds:
-            part = next(self._packets, None)
-            if part is None:
+            heard = next(self._packets, None)
+            if heard is None:
                 break
-            self._parts.append(part)
-            self._decoded_seconds = part[0] + len(part[1]) / SAMPLE_RATE
+            self._parts.append(heard)
+            self._decoded_seconds = heard[0] + len(heard[1]) / SAMPLE_RATE
         samples = np.full(count, np.nan, np.float32)
         first = max(bisect.bisect(self._parts, start_seconds, key=lambda part: part[0]) - 1, 0)
         for begins, part in self._parts[first:]:
