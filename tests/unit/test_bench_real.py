@@ -306,8 +306,8 @@ def test_a_run_that_was_killed_does_only_what_is_missing(folder: Path, tmp_path:
 
 def check_report(results: list[dict], out: Path) -> None:
     rows = joined_table(results, "ago")
-    assert rows[0] == ["memory", "10 s", "30 s", "60 s", "120 s", "other recordings, up to 58 s"]
-    assert [row[0] for row in rows[1:]] == ["none", "fam", "foreign", "eyes", "best without memory"]
+    assert rows[0] == ["memory", "10 s", "30 s", "60 s", "120 s", "others, to 58 s"]
+    assert [row[0] for row in rows[1:]] == ["none", "fam", "foreign", "eyes", "memoryless best"]
     units = results[5]["asked"][0]["units"]
     expected = 100 * np.mean([unit["right"] / unit["clips"] for unit in units])
     assert rows[1][1].startswith(f"{expected:.1f}")

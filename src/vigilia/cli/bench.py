@@ -117,7 +117,12 @@ def real(
 
     from vigilia.bench.memory import BenchUpdate
     from vigilia.bench.real.questions import QUESTIONS
-    from vigilia.bench.real.report import continuous_table, joined_table, write_report
+    from vigilia.bench.real.report import (
+        ELSEWHERE,
+        continuous_table,
+        joined_table,
+        write_report,
+    )
     from vigilia.bench.real.run import RealPlan, bench_real
 
     torch.set_num_threads(1)
@@ -142,7 +147,16 @@ def real(
     asked = {one["question"]: one for one in results}
     for name in (name for name in QUESTIONS if name in asked):
         head, *rows = joined_table(results, name)
-        print_table(f"{name}: {asked[name]['title']} accuracy, %", head, rows)
+        # Narrow enough for a terminal; table.md has the intervals, and the recordings apart.
+        shown = [
+            [cell.split(" (")[0] for cell in row if cell != ELSEWHERE] for row in (head, *rows)
+        ]
+        columns = len(shown[0])
+        print_table(
+            f"{name}: {asked[name]['title']} accuracy, %",
+            shown[0],
+            [row[:columns] for row in shown[1:]],
+        )
     if set(asked) - set(QUESTIONS):
         head, *rows = continuous_table(results)
         print_table("balanced accuracy on the rest of each recording, %", head, rows)

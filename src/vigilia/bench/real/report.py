@@ -16,13 +16,13 @@ from vigilia.bench.real.scores import accuracy, balanced_accuracy
 from vigilia.evaluation.intervals import ConfidenceInterval
 from vigilia.files import write_atomically
 
-__all__ = ["continuous_table", "joined_table", "markdown", "plot_ages", "write_report"]
+__all__ = ["ELSEWHERE", "continuous_table", "joined_table", "markdown", "plot_ages", "write_report"]
 
 Result = dict[str, Any]
 Rows = list[list[str]]
 
 ELSEWHERE_SECONDS = 30.0
-ELSEWHERE = "other recordings, up to 58 s"
+ELSEWHERE = "others, to 58 s"
 
 
 def joined_table(results: Sequence[Result], question: str) -> Rows:
@@ -42,7 +42,7 @@ def joined_table(results: Sequence[Result], question: str) -> Rows:
         cells = [_shown(accuracy(_units(seeds, low))) for low in ages]
         rows.append([memory, *cells, *([_elsewhere(seeds)] if split else [])])
     ceilings = [f"{100 * _ceiling(of_question, low):.1f}" for low in ages]
-    rows.append(["best without memory", *ceilings, *([""] if split else [])])
+    rows.append(["memoryless best", *ceilings, *([""] if split else [])])
     return rows
 
 
