@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any
+
 import pytest
 import torch
 from torch import Tensor, nn
@@ -57,6 +60,19 @@ def test_a_toy_network_by_hand() -> None:
     assert count.joules() == pytest.approx((20 * 0.9 + 3 * 4.6) * 1e-12)
     assert count.joules(Costs(multiply=10, accumulate=1)) == pytest.approx(50e-12)
     assert out.shape == (1, 1, 2)
+
+
+@pytest.mark.parametrize("mode", [torch.inference_mode, torch.no_grad, torch.enable_grad])
+def test_counts_are_the_same_with_and_without_gradients(mode: Callable[..., Any]) -> None:
+    network, convolution = Toy(), SpikeConv(1, 2, kernel=3, stride=1)
+    with mode(), EnergyMeter(nn.ModuleList([network, convolution])) as meter:
+        network(torch.tensor([[[1.0, 1.0, 1.0, 0.0, 1.0]]]), torch.zeros(1, 4))
+        convolution(torch.ones(1, 1, 1, 2, 2))
+        linear_attention(*torch.ones(3, 1, 2, 3))
+    # 20 of the toy network, four spikes in corners, three by three products of two, two by three
+    # spikes of queries that pick three counts each.
+    assert meter.count().accumulates == 20 + 4 * 4 * 2 + 9 * 2 + 6 * 3
+    assert meter.count().multiplies == 0
 
 
 def test_counts_start_again_when_reset_and_stop_outside() -> None:

@@ -169,8 +169,17 @@ class EnergyMeter(TorchDispatchMode):
     def __torch_dispatch__(
         self, function: Any, types: Any, args: Any = (), kwargs: Any = None
     ) -> Any:
-        out = function(*args, **(kwargs or {}))
         counter = _PRODUCTS.get(function)
+        if counter is None:
+            # Under inference mode torch hands over whole layers; their parts are what is counted.
+            super().__enter__()
+            try:
+                out = function.decompose(*args, **(kwargs or {}))
+            finally:
+                super().__exit__(None, None, None)
+            if out is not NotImplemented:
+                return out
+        out = function(*args, **(kwargs or {}))
         if counter is not None:
             accumulates, multiplies = counter(args)
             self._add(self._stack[-1] if self._stack else "", accumulates, multiplies)
