@@ -114,11 +114,14 @@ class Bottleneck3D(nn.Module):
         return greatest(features) if self.pools_stages else features[-1].mean(dim=(1, 2, 3))
 
 
-def slow_r50(*, drop_path: float = 0.0, checkpoint_activations: bool = False) -> Bottleneck3D:
+def slow_r50(
+    *, time_padding: str = "zeros", drop_path: float = 0.0, checkpoint_activations: bool = False
+) -> Bottleneck3D:
     """Slow of 50 layers: 32.45 M parameters with a 400-class head, 54.52 GMAC at 8 x 256 x 256."""
     return Bottleneck3D(
         frames=((1,) * 3, (1,) * 4, (3,) * 6, (3,) * 3),
         stem_frames=1,
+        time_padding=time_padding,
         drop_path=drop_path,
         checkpoint_activations=checkpoint_activations,
     )
