@@ -48,6 +48,7 @@ def test_results_that_are_there_are_shown_without_another_training(
         "longest_training_clips": 64,
         "test_clips": 20_000,
         "updates": 280,
+        "most_updates": 730,
     }
     (tmp_path / "T1-gru-0.json").write_text(json.dumps(result))
     arguments = ["--task", "T1", "--memory", "gru", "--seeds", "1", "--out", str(tmp_path)]
