@@ -33,6 +33,7 @@ ORDER = [
     "running",
     "evaluation",
     "training",
+    "serving",
     "simulate",
     "bench",
     "demonstration",
