@@ -7,7 +7,7 @@ from collections import Counter
 import numpy as np
 import pytest
 
-from vigilia.bench import TASKS, Stream
+from vigilia.bench import TASKS, Stream, Task
 from vigilia.bench.sprites import FRAMED, sprite
 from vigilia.bench.tasks import capacity as capacity_task
 from vigilia.bench.tasks.capacity import capacity
@@ -317,3 +317,26 @@ def test_the_trend_lasts_minutes_and_a_single_level_tells_little(
         runs.extend(np.diff(turns).tolist())
     assert 50 < np.mean(runs) < 150
     assert all(stream.scored.mean() > 0.7 for stream in drawn)
+
+
+@pytest.mark.parametrize("task", TASKS.values(), ids=TASKS)
+def test_twins_are_streams_of_the_task_in_which_no_answer_is_more_frequent(task: Task) -> None:
+    stream = task.draw(600, np.random.default_rng(3), gap=12)
+    twins = task.twins(stream)
+    assert all(np.array_equal(a, b) for a, b in zip(values(twins[0]), values(stream), strict=True))
+    for twin in twins if task.name != "T8" else ():
+        scored = twin.scored
+        assert np.array_equal(task.oracle(twin)[scored], twin.labels[scored])
+    counts = np.bincount(np.concatenate([twin.labels[twin.scored] for twin in twins]))
+    if task.name not in ("T2", "T8"):  # T2's halves come by chance, T8's states last as they do
+        assert counts.max() - counts.min() <= 0.01 * counts.sum()
+
+
+def values(stream: Stream) -> tuple[np.ndarray, ...]:
+    return stream.symbols, stream.labels, stream.ages, stream.levels
+
+
+def test_the_twins_of_delayed_match_show_each_sprite_equally_often() -> None:
+    twins = TASKS["T2"].twins(TASKS["T2"].draw(600, np.random.default_rng(3), gap=12))
+    shown = np.bincount(np.concatenate([twin.symbols for twin in twins]))
+    assert len(set(shown[list(PROBES)].tolist())) == len(set(shown[list(SAMPLES)].tolist())) == 1

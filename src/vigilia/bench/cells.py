@@ -25,7 +25,7 @@ from vigilia.bench.bank import Bank, compose
 from vigilia.bench.contenders import Contender
 from vigilia.bench.eyes import make_model
 from vigilia.bench.seen import SeenStreams, see_streams, step_seen
-from vigilia.bench.streams import Task
+from vigilia.bench.streams import Stream, Task
 from vigilia.errors import VigiliaError
 from vigilia.state import State, detach, map_tensors
 from vigilia.stream import StreamClassifier
@@ -87,9 +87,16 @@ EXAM = Exam(streams=8, clips=2500)
 
 
 def exam(task: Task, eyes: StreamClassifier, *, seed: int, size: Exam = EXAM) -> SeenStreams:
-    """The test streams of a task and seed, rendered whole."""
+    """The test streams of a task and seed, rendered whole.
+
+    They come in twins with their answers exchanged: dozens of cues are few, and without it who
+    always says the same may be right more or less often than chance.
+    """
     random = np.random.default_rng([seed, 23, int(task.name[1:])])
-    streams = [task.draw(size.clips, random) for _ in range(size.streams)]
+    streams: list[Stream] = []
+    while len(streams) < size.streams:
+        streams += task.twins(task.draw(size.clips, random))
+    streams = streams[: size.streams]
     return see_streams(eyes, streams, [int(s) for s in random.integers(2**31, size=len(streams))])
 
 

@@ -6,8 +6,8 @@ Letters: S clips of a stream.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,6 +24,7 @@ __all__ = [
     "Task",
     "age_bins",
     "cue_times",
+    "exchanged",
     "last_time",
     "plain_levels",
     "question_times",
@@ -90,6 +91,8 @@ class Task:
         gap: default of `draw`.
         drawing: `(clips, random, gap) -> Stream`.
         solution: `(stream, gap) -> (S,)` answers of a full memory.
+        twins: `stream -> (streams)`, the stream itself and the same with its answers exchanged, so
+            that over all of them no answer is more frequent than another.
         level_bins: into how many steps the memoryless ceiling divides the patch's level; None for
             tasks that leave it at 0.5.
     """
@@ -101,6 +104,7 @@ class Task:
     gap: float
     drawing: Callable[[int, np.random.Generator, float], Stream]
     solution: Callable[[Stream, float], NDArray[np.int64]]
+    twins: Callable[[Stream], tuple[Stream, ...]] = lambda stream: (stream,)
     level_bins: int | None = None
 
     def draw(self, clips: int, random: np.random.Generator, *, gap: float | None = None) -> Stream:
@@ -252,6 +256,20 @@ def question_times(
     longest = int(min(12, max(2, gap / 2)))
     times = np.cumsum(random.integers(1 if longest < 12 else 2, longest + 1, clips + 1))
     return times[times < clips]
+
+
+def exchanged(stream: Stream, symbols: Mapping[int, int], labels: Sequence[int]) -> Stream:
+    """The stream with other symbols and the labels that follow from them.
+
+    Args:
+        stream: any.
+        symbols: old symbol -> new one; the others stay.
+        labels: new label of each old one.
+    """
+    table = np.arange(max(int(stream.symbols.max(initial=0)), *symbols) + 1, dtype=np.int16)
+    table[list(symbols)] = list(symbols.values())
+    renamed = np.where(stream.labels < 0, -1, np.asarray(labels)[stream.labels])
+    return replace(stream, symbols=table[stream.symbols], labels=renamed)
 
 
 def last_time(shown: NDArray[np.bool_]) -> NDArray[np.int64]:

@@ -12,7 +12,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vigilia.bench.sprites import sprite
-from vigilia.bench.streams import Stream, Task, cue_times, plain_levels, question_times
+from vigilia.bench.streams import (
+    Stream,
+    Task,
+    cue_times,
+    exchanged,
+    plain_levels,
+    question_times,
+)
 
 __all__ = ["CAPACITY", "CUES", "QUERIES", "capacity"]
 
@@ -66,4 +73,10 @@ CAPACITY = Task(
     gap=220.0,
     drawing=_draw,
     solution=lambda stream, _gap: capacity(stream.symbols)[0],
+    twins=lambda stream: (
+        stream,
+        exchanged(
+            stream, {cue: cues[1 - v] for cues in CUES for v, cue in enumerate(cues)}, (1, 0)
+        ),
+    ),
 )

@@ -34,6 +34,19 @@ def counter(
     return labels, np.where(known, np.arange(len(symbols)) - shown, -1)
 
 
+def _ahead(stream: Stream) -> tuple[Stream, ...]:
+    """Three streams: after each reset, and at the beginning, no, one or two events more at once."""
+    resets = np.flatnonzero(stream.symbols == RESET)
+    twins = []
+    for more in range(MODULUS):
+        symbols = stream.symbols.copy()
+        for start in (-1, *resets.tolist()):
+            free = start + 1 + np.flatnonzero(symbols[start + 1 : start + 9] == 0)
+            symbols[free[:more]] = EVENT
+        twins.append(Stream(symbols, *counter(symbols), stream.levels))
+    return tuple(twins)
+
+
 def _draw(clips: int, random: np.random.Generator, gap: float) -> Stream:
     symbols = np.zeros(clips, np.int16)
     times = cue_times(clips, random, gap)
@@ -49,4 +62,5 @@ COUNTER = Task(
     gap=220.0,
     drawing=_draw,
     solution=lambda stream, _gap: counter(stream.symbols)[0],
+    twins=_ahead,
 )

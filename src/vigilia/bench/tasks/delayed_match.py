@@ -15,6 +15,7 @@ from vigilia.bench.streams import (
     Stream,
     Task,
     cue_times,
+    exchanged,
     last_time,
     plain_levels,
     question_times,
@@ -34,6 +35,19 @@ def delayed_match(symbols: NDArray[np.int16]) -> tuple[NDArray[np.int64], NDArra
     asked = np.isin(symbols, PROBES) & (shown >= 0)
     labels = np.where(asked, symbols[shown] + FRAMED == symbols, -1)
     return labels.astype(np.int64), np.where(asked, np.arange(len(symbols)) - shown, -1)
+
+
+def _rotated(stream: Stream) -> tuple[Stream, ...]:
+    """Four streams, each sprite in turn in the place of each, with and without a frame."""
+    twins = []
+    for turn in range(len(SAMPLES)):
+        places = {
+            old: new
+            for kind in (SAMPLES, PROBES)
+            for old, new in zip(kind, kind[turn:] + kind[:turn], strict=True)
+        }
+        twins.append(exchanged(stream, places, (0, 1)))
+    return tuple(twins)
 
 
 def _draw(clips: int, random: np.random.Generator, gap: float) -> Stream:
@@ -58,4 +72,5 @@ DELAYED_MATCH = Task(
     gap=220.0,
     drawing=_draw,
     solution=lambda stream, _gap: delayed_match(stream.symbols)[0],
+    twins=_rotated,
 )

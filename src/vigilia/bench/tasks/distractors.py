@@ -10,7 +10,7 @@ import numpy as np
 
 from vigilia.bench.sprites import COLOURS, sprite
 from vigilia.bench.streams import Stream, Task, cue_times, plain_levels
-from vigilia.bench.tasks.last_event import CUES, LAST_EVENT, last_event
+from vigilia.bench.tasks.last_event import CUES, LAST_EVENT, last_event, rotated
 
 __all__ = ["DISTRACTORS", "DISTRACTOR_SPRITES"]
 
@@ -39,4 +39,5 @@ DISTRACTORS = Task(
     gap=220.0,
     drawing=_draw,
     solution=lambda stream, _gap: last_event(stream.symbols)[0],
+    twins=rotated,
 )

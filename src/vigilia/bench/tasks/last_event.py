@@ -13,9 +13,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vigilia.bench.sprites import sprite
-from vigilia.bench.streams import Stream, Task, cue_times, last_time, plain_levels
+from vigilia.bench.streams import (
+    Stream,
+    Task,
+    cue_times,
+    exchanged,
+    last_time,
+    plain_levels,
+)
 
-__all__ = ["CUES", "LAST_EVENT", "last_event"]
+__all__ = ["CUES", "LAST_EVENT", "last_event", "rotated"]
 
 CUES = (
     sprite("cross", "red"),
@@ -37,6 +44,15 @@ def last_event(
     return labels, np.where(known, np.arange(len(symbols)) - shown, -1)
 
 
+def rotated(stream: Stream) -> tuple[Stream, ...]:
+    """Four streams, each cue in turn in the place of each."""
+    turns = [CUES[turn:] + CUES[:turn] for turn in range(len(CUES))]
+    return tuple(
+        exchanged(stream, dict(zip(CUES, turn, strict=True)), [CUES.index(cue) for cue in turn])
+        for turn in turns
+    )
+
+
 def _draw(clips: int, random: np.random.Generator, gap: float) -> Stream:
     symbols = np.zeros(clips, np.int16)
     times = cue_times(clips, random, gap)
@@ -52,4 +68,5 @@ LAST_EVENT = Task(
     gap=220.0,
     drawing=_draw,
     solution=lambda stream, _gap: last_event(stream.symbols)[0],
+    twins=rotated,
 )

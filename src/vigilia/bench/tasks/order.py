@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vigilia.bench.sprites import sprite
-from vigilia.bench.streams import Stream, Task, cue_times, plain_levels
+from vigilia.bench.streams import Stream, Task, cue_times, exchanged, plain_levels
 
 __all__ = ["MARKS", "ORDER", "START", "order"]
 
@@ -70,4 +70,8 @@ ORDER = Task(
     gap=220.0,
     drawing=_draw,
     solution=lambda stream, _gap: order(stream.symbols)[0],
+    twins=lambda stream: (
+        stream,
+        exchanged(stream, dict(zip(MARKS, reversed(MARKS), strict=True)), (1, 0)),
+    ),
 )

@@ -9,6 +9,8 @@ of the oldest clip it depends on.
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -54,5 +56,13 @@ TREND = Task(
     gap=100.0,
     drawing=_draw,
     solution=lambda stream, _gap: trend(stream.levels)[0],
+    twins=lambda stream: (
+        stream,
+        replace(
+            stream,
+            levels=1 - stream.levels,
+            labels=np.where(stream.labels < 0, -1, 1 - stream.labels),
+        ),
+    ),
     level_bins=20,
 )
