@@ -1,7 +1,9 @@
 """Models on disk: one safetensors file that holds weights and what is needed to rebuild them.
 
 The header carries, as JSON, the arguments of the model, its classes, its preprocessing and what it
-was trained on. Nothing in the file is code, and a file that could hold code is refused.
+was trained on. `kind` tells the two sorts of models apart: "clips", also where nothing is said,
+and "events" for a spiking one. Nothing in the file is code, and a file that could hold code is
+refused.
 """
 
 from __future__ import annotations
@@ -15,20 +17,21 @@ from typing import Any
 import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
-from torch import Tensor
+from torch import Tensor, nn
 
 from vigilia.errors import CheckpointError, OptionError
 from vigilia.files import write_atomically
 from vigilia.preprocessing import Preprocessing
+from vigilia.spiking import NeuroSvt, SpikingSpec
 from vigilia.stream import ModelSpec, StreamClassifier, build_model
 
-__all__ = ["load_model", "read_tensors", "save_model", "save_tensors"]
+__all__ = ["load_classifier", "load_model", "read_tensors", "save_model", "save_tensors"]
 
 FORMAT = "vigilia-model-1"
 
 
 def save_model(
-    model: StreamClassifier,
+    model: StreamClassifier | NeuroSvt,
     path: str | Path,
     *,
     card: Mapping[str, Any] | None = None,
@@ -53,14 +56,18 @@ def save_model(
     }
     header = {
         "format": FORMAT,
+        **({"kind": "events"} if isinstance(model, NeuroSvt) else {}),
         "spec": json.dumps(dataclasses.asdict(model.spec)),
         "card": json.dumps(dict(model.card if card is None else card)),
     }
     save_tensors(path, weights, header)
 
 
-def load_model(path: str | Path, *, device: torch.device | str = "cpu") -> StreamClassifier:
+def load_model(path: str | Path, *, device: torch.device | str = "cpu") -> Any:
     """Reads a model back, ready to classify (in evaluation mode, float32).
+
+    Returns:
+        A `StreamClassifier` or, for events, a `NeuroSvt`: both have `init_state` and `step`.
 
     Raises:
         CheckpointError: the file is missing, damaged, not a Vigilia model, or holds weights of
@@ -84,7 +91,23 @@ def load_model(path: str | Path, *, device: torch.device | str = "cpu") -> Strea
     return model.to(device).eval()
 
 
-def _misfit(model: StreamClassifier, weights: Mapping[str, Tensor]) -> str | None:
+def load_classifier(path: str | Path, *, device: torch.device | str = "cpu") -> StreamClassifier:
+    """Reads a model of clips; the arguments and errors are those of `load_model`.
+
+    Raises:
+        CheckpointError: likewise, or it is a model of events.
+    """
+    model = load_model(path, device=device)
+    if isinstance(model, NeuroSvt):
+        raise CheckpointError(
+            f"{path}: {model.spec.name} takes the events of an event camera, not video; "
+            "load it with vigilia.load_model and call its step on bins"
+        )
+    assert isinstance(model, StreamClassifier)
+    return model
+
+
+def _misfit(model: nn.Module, weights: Mapping[str, Tensor]) -> str | None:
     """The first thing in which weights and model differ."""
     mine = model.state_dict()
     for name, tensor in mine.items():
@@ -96,7 +119,7 @@ def _misfit(model: StreamClassifier, weights: Mapping[str, Tensor]) -> str | Non
     return f"{left_over[0]} is left over" if left_over else None
 
 
-def _spec(path: Path, header: Mapping[str, str]) -> ModelSpec:
+def _spec(path: Path, header: Mapping[str, str]) -> ModelSpec | SpikingSpec:
     if header.get("format") != FORMAT:
         raise CheckpointError(
             f"{path}: a safetensors file, but not a model written by Vigilia "
@@ -104,10 +127,15 @@ def _spec(path: Path, header: Mapping[str, str]) -> ModelSpec:
         )
     try:
         fields = json.loads(header["spec"])
+        fields["classes"] = tuple(fields["classes"])
+        kind = header.get("kind", "clips")
+        if kind == "events":
+            return SpikingSpec(**fields)
+        if kind != "clips":
+            raise ValueError(f"it is a model of {kind}")
         pre = fields["preprocessing"]
         pre["mean"], pre["std"] = tuple(pre["mean"]), tuple(pre["std"])
         fields["preprocessing"] = Preprocessing(**pre)
-        fields["classes"] = tuple(fields["classes"])
         # JSON has no tuples: an option such as stages=(3, 4) comes back as a list.
         fields["memory_options"] = {
             name: tuple(value) if isinstance(value, list) else value

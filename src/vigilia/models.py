@@ -17,10 +17,11 @@ from vigilia.backbones import (
     fetch_kinetics400,
     kinetics400_classes,
 )
-from vigilia.checkpoint import load_model
+from vigilia.checkpoint import load_classifier
 from vigilia.errors import CheckpointError, OptionError
 from vigilia.layers.flops import count_flops
-from vigilia.stream import StreamClassifier, create_model
+from vigilia.spiking import SPIKING_SIZES, NeuroSvt
+from vigilia.stream import StreamClassifier, create_model, nearest_names
 
 __all__ = [
     "BUNDLED",
@@ -67,22 +68,30 @@ def resolve_model(
         if weights is not None or memory is not None:
             raise OptionError("a model brings its own weights and memory; name a backbone instead")
         return model.to(device).eval()
-    name = str(model)
+    name = model.spec.name if isinstance(model, NeuroSvt) else str(model)
+    if name in SPIKING_SIZES:
+        raise OptionError(
+            f"{name} takes the events of an event camera, not video; make it with "
+            "vigilia.create_model and call its step on bins"
+        )
     if name in BACKBONES:
         return _from_backbone(name, weights, memory).to(device).eval()
     if weights is not None or memory is not None:
         raise OptionError(
             f"{name}: a trained model brings its own weights and memory; "
-            f"--weights and --memory go with {', '.join(BACKBONES)}"
+            "--weights and --memory go with a backbone's name, such as swin3d_t"
         )
     if name in BUNDLED:
         file = resources.files("vigilia") / "weights" / f"{name}.safetensors"
         with resources.as_file(file) as path:
-            return load_model(path, device=device)
+            return load_classifier(path, device=device)
     if not Path(name).exists() and Path(name).suffix == "":
-        known = ", ".join([*BUNDLED, *BACKBONES])
-        raise OptionError(f"no model named {name!r}, and no such file; there are {known}")
-    return load_model(name, device=device)
+        bundled = " and ".join(BUNDLED)
+        raise OptionError(
+            f"no model named {name!r}, and no such file; {bundled} come with Vigilia, "
+            + nearest_names(name)
+        )
+    return load_classifier(name, device=device)
 
 
 def usable_device(device: torch.device | str) -> torch.device:

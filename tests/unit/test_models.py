@@ -10,7 +10,6 @@ import torch
 from torch import Tensor
 
 from vigilia import models
-from vigilia.backbones import BACKBONES
 from vigilia.checkpoint import save_model
 from vigilia.errors import CheckpointError, OptionError
 from vigilia.models import describe, describe_model, load_backbone_weights, resolve_model
@@ -75,10 +74,14 @@ def line(call: object, *arguments: object, error: type[Exception], **options: ob
     return str(caught.value)
 
 
-def test_an_unknown_name_lists_what_there_is() -> None:
-    text = line(resolve_model, "swin9000", error=OptionError)
-    assert "no model named 'swin9000', and no such file" in text
-    assert all(name in text for name in [*BACKBONES, *models.BUNDLED])
+def test_an_unknown_name_names_those_that_are_near() -> None:
+    text = line(resolve_model, "swin_3d_t", error=OptionError)
+    assert "no model named 'swin_3d_t', and no such file" in text
+    assert all(name in text for name in models.BUNDLED)
+    assert "did you mean swin3d_t or " in text
+    assert text.endswith("`vigilia models` lists what there is")
+    assert "did you mean" not in line(resolve_model, "elephant", error=OptionError)
+    assert "vivit_joint_b" in line(create_model, "vivit_join_b", num_classes=2, error=OptionError)
 
 
 def test_a_missing_file_is_named(tmp_path: Path) -> None:
@@ -109,7 +112,10 @@ def test_unknown_weights_and_memories_are_refused() -> None:
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"name": "swin9000", "num_classes": 2}, "no model named 'swin9000'; there are"),
+        (
+            {"name": "swin9000", "num_classes": 2},
+            "no model named 'swin9000'; `vigilia models`",
+        ),
         ({"num_classes": 0}, "num_classes must be at least 1, got 0"),
         ({}, "num_classes must be at least 1, got None"),
         ({"classes": ["a", "a"]}, "classes must be different names"),

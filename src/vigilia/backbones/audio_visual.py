@@ -117,6 +117,8 @@ class AudioVisual(nn.Module):
         self.stage_dims = (*dims, dim)
         self.embedding_dim = cast(Backbone, video).embedding_dim + dim
 
+    hears = True
+
     def forward(
         self,
         clip: Tensor,

@@ -31,6 +31,9 @@ class Backbone(Protocol):
     Attributes:
         stage_dims: D_s of every stage, first stage first.
         embedding_dim: D of the pooled embedding.
+
+    A backbone with an attribute `hears = True` is called with one more argument, `audio`: (B, F, M)
+    log-mel frames of the clip's own seconds, NaN where nothing was heard.
     """
 
     stage_dims: tuple[int, ...]

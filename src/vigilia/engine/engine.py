@@ -272,6 +272,7 @@ class StepEngine:
             [one.piece.frames for one in waiting if one.piece.frames is not None],
             [one.piece.end_seconds for one in waiting],
             fresh,
+            [one.piece.audio for one in waiting],
         )
         results = []
         with self.changed:

@@ -1,6 +1,6 @@
 """What a stream hands to the engine: clips to step, clips that need none, and holes.
 
-Letters: T frames, H W pixels.
+Letters: T frames, H W pixels, F frames of sound, M mel bands.
 """
 
 from __future__ import annotations
@@ -42,6 +42,7 @@ class Piece:
         frames: (T, H, W, 3) uint8; None for a hole in the recording.
         still: nothing has moved, so the last result may be kept.
         place: where the stream stands behind it; None where nobody goes on from there.
+        audio: (F, M) float32, what was heard during the clip; None for a model that does not hear.
     """
 
     start_seconds: float
@@ -49,6 +50,7 @@ class Piece:
     frames: np.ndarray | None
     still: bool = False
     place: Place | None = None
+    audio: np.ndarray | None = None
 
     def __repr__(self) -> str:
         kind = "hole" if self.frames is None else "still" if self.still else "clip"

@@ -32,12 +32,11 @@ class BatchStepper:
     def __init__(self, model: StreamClassifier, pool: StatePool) -> None:
         self.model = model
         self.pool = pool
-        weight = model.head.weight
         pre = model.preprocessing
         shape = (pool.batch, pre.clip_frames, pre.height, pre.width, 3)
-        on_gpu = weight.device.type == "cuda"
+        on_gpu = pool.device.type == "cuda"
         self._frames = torch.zeros(shape, dtype=torch.uint8, pin_memory=on_gpu)
-        self._device, self._dtype = weight.device, weight.dtype
+        self._device, self._dtype = pool.device, pool.dtype
 
     @torch.inference_mode()
     def step(
@@ -46,6 +45,7 @@ class BatchStepper:
         clips: Sequence[np.ndarray],
         seconds: Sequence[float],
         fresh: Sequence[bool],
+        sounds: Sequence[np.ndarray | None] = (),
     ) -> list[np.ndarray]:
         """Steps up to B streams; what is left of the batch is idle.
 
@@ -54,6 +54,7 @@ class BatchStepper:
             clips: (T, H, W, 3) uint8, one a row.
             seconds: when each clip ended.
             fresh: streams that start anew.
+            sounds: (F, M) float32, one a row, for a model that hears; None where nothing was heard.
 
         Returns:
             Probabilities (K,) float32, one a row.
@@ -76,9 +77,20 @@ class BatchStepper:
             state,
             active=active,
             seconds=ended,
+            audio=self._heard(sounds),
         )
         self.pool.scatter(rows, state)
         return [probabilities_of(row) for row in logits[:count].cpu()]
+
+    def _heard(self, sounds: Sequence[np.ndarray | None]) -> torch.Tensor | None:
+        """(B, F, M), NaN where nothing was heard; None for a model that does not hear."""
+        if not self.model.hears:
+            return None
+        audio = self.model.unheard(self.pool.batch)
+        for place, sound in zip(audio, sounds, strict=False):
+            if sound is not None:
+                place.copy_(torch.from_numpy(sound))
+        return audio
 
 
 def probabilities_of(logits: torch.Tensor) -> np.ndarray:

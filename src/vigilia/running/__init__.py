@@ -1,7 +1,9 @@
 """Recordings in, timelines out: the pieces joined, with resume.
 
 classify.py    samples -> steps, one recording
+model.py       which model, at which rates, in which precision
 saved.py       an unfinished run on disk
+sound.py       what a recording sounds like
 recording.py   one recording on its way to a timeline
 run.py         vigilia.run: one recording
 many.py        several, in one engine
@@ -12,7 +14,18 @@ from __future__ import annotations
 
 from vigilia.running.many import Outcome, run_many
 from vigilia.running.outputs import name_of, write_outputs
-from vigilia.running.recording import RunUpdate
+from vigilia.running.model import PRECISIONS, StepModel
+from vigilia.running.recording import RunUpdate, fingerprint
 from vigilia.running.run import run
 
-__all__ = ["Outcome", "RunUpdate", "name_of", "run", "run_many", "write_outputs"]
+__all__ = [
+    "PRECISIONS",
+    "Outcome",
+    "RunUpdate",
+    "StepModel",
+    "fingerprint",
+    "name_of",
+    "run",
+    "run_many",
+    "write_outputs",
+]

@@ -15,6 +15,7 @@ from vigilia.engine import Piece, Place, pieces
 from vigilia.engine.stepping import probabilities_of
 from vigilia.preprocessing import Preprocessing
 from vigilia.relevance import GateOptions, GateState
+from vigilia.running.sound import Sound
 from vigilia.stream import StreamClassifier, StreamState
 from vigilia.video import Gap, Position, Sample
 from vigilia.video.clips import ClipWindow
@@ -88,6 +89,7 @@ def classify(
     progress: Progress,
     *,
     gate: GateOptions | None = None,
+    sound: Sound | None = None,
 ) -> Iterator[Step]:
     """Classifies a stream of samples, one step at a time.
 
@@ -99,9 +101,11 @@ def classify(
         model: in evaluation mode.
         progress: where the stream stands; from `start` or a saved run.
         gate: skips steps where nothing moves; None skips none.
+        sound: of the recording, for a model that hears.
     """
     state = progress.state
-    for piece in pieces(items, progress.place, gate=gate):
+    cut = pieces(items, progress.place, gate=gate)
+    for piece in cut if sound is None else sound.heard(cut):
         assert piece.place is not None
         probabilities = None
         kept = piece.still and bool(state.clips[0] > 0)
@@ -122,9 +126,10 @@ def classify(
 
 @torch.inference_mode()
 def _step(piece: Piece, model: StreamClassifier, state: StreamState) -> StreamState:
-    device = model.head.weight.device
     assert piece.frames is not None
+    device, dtype = state.logits.device, state.logits.dtype
     frames = torch.from_numpy(piece.frames)[None].to(device)
     ended = torch.tensor([piece.end_seconds], dtype=torch.float64, device=device)
-    clip = model.preprocessing.to_clip(frames, model.head.weight.dtype)
-    return model.step(clip, state, seconds=ended)[1]
+    clip = model.preprocessing.to_clip(frames, dtype)
+    audio = None if piece.audio is None else torch.from_numpy(piece.audio)[None].to(device)
+    return model.step(clip, state, seconds=ended, audio=audio)[1]

@@ -17,11 +17,10 @@ from pathlib import Path
 
 from vigilia.engine import Feeder, Piece, Result, StepEngine, pieces, results
 from vigilia.errors import BrokenVideoError, InputError, OptionError, VigiliaError
-from vigilia.models import resolve_model
 from vigilia.relevance import GateOptions
 from vigilia.running.classify import Progress
+from vigilia.running.model import StepModel, chosen_model
 from vigilia.running.recording import Recording, RunUpdate, Settings, fingerprint
-from vigilia.running.run import chosen_model
 from vigilia.stream import StreamClassifier
 from vigilia.timeline import SegmenterOptions, Timeline
 
@@ -53,12 +52,13 @@ def run_many(
     videos: Sequence[str | Path],
     *,
     outs: Sequence[str | Path | None] | None = None,
-    model: StreamClassifier | str | Path = "pen",
+    model: StepModel | str | Path = "pen",
     weights: str | Path | None = None,
     device: str = "cpu",
     fps: float | None = None,
     clip_frames: int | None = None,
     stride_frames: int | None = None,
+    precision: str = "float32",
     smooth_seconds: float = 0.0,
     hysteresis: float = 0.0,
     minimum_bout_seconds: float = 0.0,
@@ -107,14 +107,17 @@ def run_many(
     if len(set(named)) != len(named):
         raise OptionError("outs must be different folders, or recordings overwrite each other")
     classifier = chosen_model(
-        resolve_model(model, weights=weights, device=device),
+        model,
+        weights=weights,
+        device=device,
         fps=fps,
         clip_frames=clip_frames,
         stride_frames=stride_frames,
+        precision=precision,
     )
     processors = _processors()
     at_once = max(1, min(len(videos), max(2, processors) if parallel is None else parallel))
-    on_cpu = classifier.head.weight.device.type == "cpu"
+    on_cpu = classifier.init_state(1).logits.device.type == "cpu"
     crowd = _Crowd(
         [str(video) for video in videos],
         folders,
@@ -206,7 +209,10 @@ class _Crowd:
             self._recordings[index] = recording
             if recording.resumed:
                 self._engine.resume(str(index), recording.progress.state)
-            yield from pieces(recording.items(), recording.progress.place, gate=self._settings.gate)
+            place, gate = recording.progress.place, self._settings.gate
+            cut = pieces(recording.items(), place, gate=gate)
+            with recording.sound() as sound:
+                yield from cut if sound is None else sound.heard(cut)
 
     def _take(self, result: Result) -> None:
         index = int(result.name)

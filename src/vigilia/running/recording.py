@@ -11,6 +11,7 @@ import json
 import math
 import time
 from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -24,6 +25,7 @@ from vigilia.relevance import GateOptions
 from vigilia.running.classify import Progress, start
 from vigilia.running.outputs import write_outputs
 from vigilia.running.saved import Record, SavedRun, StepTable
+from vigilia.running.sound import Sound
 from vigilia.stream import StreamClassifier
 from vigilia.timeline import Segment, SegmenterOptions, Timeline
 from vigilia.timeline.builder import TimelineBuilder
@@ -179,6 +181,13 @@ class Recording:
         except VideoError as error:
             raise VideoError(f"{error} (--restart)") from error
 
+    def sound(self) -> AbstractContextManager[Sound | None]:
+        """What the recording sounds like; None for a model that does not hear."""
+        if not self._model.hears:
+            return nullcontext()
+        pre = self._model.preprocessing
+        return Sound(self.reader.parts, clip_seconds=pre.clip_frames / pre.fps)
+
     def take(
         self,
         start_seconds: float,
@@ -251,7 +260,9 @@ class Recording:
 
 
 def fingerprint(model: StreamClassifier) -> str:
-    """A hash of a model's weights and arguments."""
+    """A hash of a model's weights and arguments; an exported step has its own."""
+    if not isinstance(model, StreamClassifier):
+        return str(model.fingerprint)
     digest = hashlib.sha256(json.dumps(dataclasses.asdict(model.spec), sort_keys=True).encode())
     for name, tensor in sorted(model.state_dict().items()):
         digest.update(name.encode())
@@ -283,9 +294,18 @@ def _assumptions(
         "max_gap_seconds": settings.max_gap_seconds,
         **dataclasses.asdict(settings.segmenter),
     }
+    if (precision := _precision(model)) != "float32":
+        assumptions["precision"] = precision
     if settings.gate is not None:
         assumptions["gate_threshold"] = settings.gate.threshold
         assumptions["gate_refresh_seconds"] = settings.gate.refresh_seconds
     if broken is not None and broken.seconds is not None:
         assumptions["broken_after_seconds"] = broken.seconds
     return assumptions
+
+
+def _precision(model: StreamClassifier) -> str:
+    """Of the backbone; and who computed, where that is not torch."""
+    if isinstance(model, StreamClassifier):
+        return str(model.backbone_dtype).removeprefix("torch.")
+    return f"{model.description.precision}, {model.runtime}"

@@ -2,33 +2,32 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
 
-from vigilia.errors import BrokenVideoError, OptionError
-from vigilia.models import resolve_model
+from vigilia.errors import BrokenVideoError
 from vigilia.relevance import GateOptions
 from vigilia.running.classify import classify
+from vigilia.running.model import StepModel, chosen_model
 from vigilia.running.recording import Recording, RunUpdate, Settings, fingerprint
-from vigilia.stream import StreamClassifier, resampled
 from vigilia.timeline import SegmenterOptions, Timeline
 from vigilia.video import prefetch
 
-__all__ = ["chosen_model", "run"]
+__all__ = ["run"]
 
 
 def run(
     video: str | Path,
     *,
-    model: StreamClassifier | str | Path = "pen",
+    model: StepModel | str | Path = "pen",
     weights: str | Path | None = None,
     out: str | Path | None = None,
     device: str = "cpu",
     fps: float | None = None,
     clip_frames: int | None = None,
     stride_frames: int | None = None,
+    precision: str = "float32",
     smooth_seconds: float = 0.0,
     hysteresis: float = 0.0,
     minimum_bout_seconds: float = 0.0,
@@ -42,7 +41,8 @@ def run(
 
     Args:
         video: file, folder of recorder chunks, glob, device or address; see `vigilia.video`.
-        model: a model, a model file, or a name; see `vigilia.models.resolve_model`.
+        model: a model, a model file, or a name, see `vigilia.models.resolve_model`; or an exported
+            step, see `vigilia.export.ExportedStep`.
         weights: for a name: "kinetics400" or a model file.
         out: folder for timeline.csv, .json, .vtt and .png; None writes nothing. A run that was
             killed goes on where it was when it is started again with the same `out`, and ends
@@ -51,6 +51,8 @@ def run(
         fps: samples per second; by default what the model was trained on, as the next two.
         clip_frames: frames of a clip.
         stride_frames: new frames from one clip to the next: how often there is a label.
+        precision: of the backbone: "float32", "bfloat16", or "auto" for bfloat16 where the device
+            has instructions for it. Memory and head stay in float32.
         smooth_seconds: time constant of the smoothing of probabilities.
         hysteresis: lead in probability that a change of state takes.
         minimum_bout_seconds: shortest bout.
@@ -75,19 +77,24 @@ def run(
     # Everything that can be wrong with the options shows before anything is opened or written.
     settings = Settings(segmenter, max_gap_seconds, restart, save_every_seconds, gate)
     classifier = chosen_model(
-        resolve_model(model, weights=weights, device=device),
+        model,
+        weights=weights,
+        device=device,
         fps=fps,
         clip_frames=clip_frames,
         stride_frames=stride_frames,
+        precision=precision,
     )
     folder = None if out is None else Path(out)
     model_hash = "" if folder is None else fingerprint(classifier)
     broken: BrokenVideoError | None = None
     with Recording(video, classifier, settings, out=folder, model_hash=model_hash) as recording:
         ahead = 2 * classifier.preprocessing.clip_frames
-        with closing(prefetch(recording.items(), size=ahead)) as source:
+        with closing(prefetch(recording.items(), size=ahead)) as source, recording.sound() as sound:
             try:
-                for step in classify(source, classifier, recording.progress, gate=gate):
+                for step in classify(
+                    source, classifier, recording.progress, gate=gate, sound=sound
+                ):
                     update = recording.take(
                         step.start_seconds,
                         step.end_seconds,
@@ -105,26 +112,3 @@ def run(
     if broken is not None:
         raise broken
     return timeline
-
-
-def chosen_model(
-    model: StreamClassifier,
-    *,
-    fps: float | None,
-    clip_frames: int | None,
-    stride_frames: int | None,
-) -> StreamClassifier:
-    """The model at the rates that were asked for.
-
-    Raises:
-        OptionError: a value that cannot work.
-    """
-    chosen = resampled(
-        model,
-        fps=None if fps is None else float(fps),  # 8 is the same rate as 8.0
-        clip_frames=clip_frames,
-        stride_frames=stride_frames,
-    )
-    if not math.isfinite(chosen.preprocessing.fps):
-        raise OptionError(f"fps must be a positive number, got {chosen.preprocessing.fps}")
-    return chosen

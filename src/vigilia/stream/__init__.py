@@ -7,6 +7,7 @@ from vigilia.stream.creation import (
     build_model,
     create_model,
     incremental,
+    nearest_names,
     prepared,
     resampled,
 )
@@ -20,6 +21,7 @@ __all__ = [
     "build_model",
     "create_model",
     "incremental",
+    "nearest_names",
     "prepared",
     "resampled",
 ]

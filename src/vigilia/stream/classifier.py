@@ -5,11 +5,13 @@
 
 Training, evaluation, `vigilia run` and every later service know only this.
 
-Letters: B streams, C channels, T frames, H W pixels, K classes, D features.
+Letters: B streams, C channels, T frames, H W pixels, K classes, D features, F frames of sound,
+M mel bands.
 """
 
 from __future__ import annotations
 
+import math
 from contextlib import nullcontext
 from dataclasses import replace
 from typing import Any, cast
@@ -17,17 +19,14 @@ from typing import Any, cast
 import torch
 from torch import Tensor, nn
 
-from vigilia.backbones import (
-    Backbone,
-    BackboneState,
-    Reader,
-    StreamingBackbone,
-)
+from vigilia.backbones import BackboneState, StreamingBackbone
 from vigilia.errors import OptionError
 from vigilia.memory import Features, Memory
 from vigilia.preprocessing import Preprocessing
 from vigilia.state import reset, where_rows
+from vigilia.stream.seeing import see
 from vigilia.stream.values import ModelSpec, Precision, StreamState, check_step
+from vigilia.video import audio as sound
 
 __all__ = ["StreamClassifier"]
 
@@ -129,6 +128,7 @@ class StreamClassifier(nn.Module):
         *,
         active: Tensor | None = None,
         seconds: Tensor | None = None,
+        audio: Tensor | None = None,
         precision: Precision = nullcontext,
     ) -> tuple[Tensor, StreamState]:
         """Classifies one clip of each stream and remembers it.
@@ -144,6 +144,8 @@ class StreamClassifier(nn.Module):
             seconds: (B,) float64, when each clip ended. None lets the nominal stride pass. Where
                 more than a step's frames are missing, a streaming backbone starts anew; memory,
                 which counts in seconds, does not.
+            audio: (B, F, M) what was heard during the clip, for a model that `hears`; see
+                `vigilia.video.audio`. NaN where nothing was heard; None if nothing was at all.
             precision: makes the context in which the backbone, nearly all of the work, runs, such
                 as autocast. Memory and head cost little, and what is rounded there adds up over
                 hours: they keep the precision of their weights.
@@ -151,14 +153,16 @@ class StreamClassifier(nn.Module):
         Raises:
             InputError: a shape that does not fit.
         """
-        check_step(clip, state, active, seconds, clip_frames=self.clip_frames)
+        check_step(
+            clip, state, active, seconds, audio, clip_frames=self.clip_frames, hears=self.hears
+        )
         missed = None
         if seconds is None:
             seconds = state.seconds + self.preprocessing.stride_seconds
         elif self.streams:
             missed = self._missed(seconds, state.seconds)
-        features, pooled, carried = self._see(
-            clip, state, (), seconds=seconds, missed=missed, precision=precision
+        features, pooled, carried = see(
+            self, clip, state, (), seconds=seconds, missed=missed, audio=audio, precision=precision
         )
         state_seen = replace(state, backbone=carried)
         _, new = self.step_features(features, pooled, state_seen, seconds=seconds)
@@ -209,7 +213,8 @@ class StreamClassifier(nn.Module):
         for index in range(count):
             if starts[:, index].any():  # a state is large, and a reset is a copy of it
                 state = reset(state, starts[:, index])
-            features, pooled, carried = self._see(
+            features, pooled, carried = see(
+                self,
                 clips[:, index],
                 state,
                 tuple(tokens[index] for tokens in by_step),
@@ -234,48 +239,15 @@ class StreamClassifier(nn.Module):
         """Whether the backbone is a streaming one."""
         return isinstance(self.backbone, StreamingBackbone)
 
-    def _see(
-        self,
-        clip: Tensor,
-        state: StreamState,
-        begun: Features,
-        *,
-        seconds: Tensor,
-        missed: Tensor | None,
-        precision: Precision,
-    ) -> tuple[Features, Tensor, BackboneState]:
-        """The first half of a step: the backbone, with memory read in its blocks.
+    @property
+    def hears(self) -> bool:
+        """Whether the backbone takes sound beside the clip."""
+        return bool(getattr(self.backbone, "hears", False))
 
-        Args:
-            begun: tokens of its first stages, where they have run already.
-            missed: (B,) bool, rows of which the frames just before the clip were never seen.
-
-        Returns:
-            Tokens of every stage, the pooled ones (B, D), and the backbone's state behind the clip.
-        """
-        memory, backbone = cast(Memory, self.memory), cast(Backbone, self.backbone)
-        readers = memory.readers(state.memory, seconds=seconds, clips=state.clips)
-        carried = state.backbone
-        if self.backbone_dtype != self.head.weight.dtype:
-            clip = clip.to(self.backbone_dtype)
-            readers = {number: _at_precision(reader) for number, reader in readers.items()}
-        with precision():
-            if not isinstance(self.backbone, StreamingBackbone):
-                features = backbone(clip, readers)
-            elif begun:
-                rest, carried = self.backbone.run_stages(
-                    begun[-1],
-                    carried,
-                    first=len(begun) + 1,
-                    starts=None if missed is None else missed[:, None],
-                    readers=readers,
-                )
-                features = (*begun, *rest)
-            else:
-                features, carried = self.backbone.step(clip, carried, readers, starts=missed)
-            pooled = backbone.pool(features)
-        kept = self.head.weight.dtype
-        return tuple(tokens.to(kept) for tokens in features), pooled.to(kept), carried
+    def unheard(self, rows: int) -> Tensor:
+        """(B, F, M), all NaN: the sound of a clip during which nothing was heard."""
+        frames = round(self.clip_frames / self.preprocessing.fps * sound.FRAMES_PER_SECOND)
+        return self.head.weight.new_full((rows, max(frames, 1), sound.MEL_BANDS), math.nan)
 
     def _missed(self, seconds: Tensor, before: Tensor) -> Tensor:
         """Where a hole of more than one stride lies between a clip and the one before.
@@ -308,13 +280,3 @@ class StreamClassifier(nn.Module):
             clips=state.clips + 1,
             logits=logits,
         )
-
-
-def _at_precision(reader: Reader) -> Reader:
-    """Memory's reading of a backbone whose weights are of lower precision than its own."""
-
-    def read(x: Tensor) -> Tensor:
-        with torch.autocast(x.device.type, dtype=x.dtype):
-            return reader(x).to(x.dtype)
-
-    return read

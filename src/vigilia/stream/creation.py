@@ -1,4 +1,7 @@
-"""Models made from names, specs and other models."""
+"""Models made from names, specs and other models.
+
+A name of `BACKBONES` makes a model of clips, one of `SPIKING_SIZES` a model of events.
+"""
 
 from __future__ import annotations
 
@@ -6,7 +9,8 @@ import copy
 import inspect
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
-from typing import Any, cast
+from difflib import get_close_matches
+from typing import Any, Literal, cast, overload
 
 import torch
 from torch import nn
@@ -19,10 +23,19 @@ from vigilia.backbones import (
 from vigilia.errors import OptionError
 from vigilia.memory import MEMORIES
 from vigilia.preprocessing import Preprocessing
+from vigilia.spiking import (
+    SPIKING_SIZES,
+    NeuroSvt,
+    SpikingSpec,
+    build_spiking_model,
+    create_spiking_model,
+)
 from vigilia.stream.classifier import StreamClassifier
 from vigilia.stream.values import ModelSpec
 
-__all__ = ["build_model", "create_model", "incremental", "prepared", "resampled"]
+__all__ = ["build_model", "create_model", "incremental", "nearest_names", "prepared", "resampled"]
+
+SpikingName = Literal["neuro_svt_nano", "neuro_svt_ti", "neuro_svt_s", "neuro_svt_b"]
 
 
 def prepared(model: StreamClassifier, dtype: torch.dtype | None = None) -> StreamClassifier:
@@ -94,42 +107,64 @@ def resampled(
     return other
 
 
+@overload
+def create_model(name: SpikingName, **options: Any) -> NeuroSvt: ...
+@overload
+def create_model(name: str, **options: Any) -> StreamClassifier: ...
 def create_model(
     name: str,
     *,
     num_classes: int | None = None,
-    memory: str = "fam",
+    memory: str | None = None,
     classes: Iterable[str] | None = None,
-    fps: float = 4.0,
+    fps: float | None = None,
     clip_frames: int | None = None,
     stride_frames: int | None = None,
-    height: int = 224,
-    width: int = 224,
+    height: int | None = None,
+    width: int | None = None,
     background: float = 1.0,
     drop_path: float = 0.0,
     checkpoint_activations: bool = False,
-    **memory_options: Any,
-) -> StreamClassifier:
+    **options: Any,
+) -> StreamClassifier | NeuroSvt:
     """Builds a model with fresh weights.
 
     Args:
-        name: a key of `vigilia.backbones.BACKBONES`, such as "swin3d_t".
+        name: a key of `vigilia.backbones.BACKBONES`, such as "swin3d_t"; or one of
+            `vigilia.spiking.SPIKING_SIZES`, such as "neuro_svt_ti", for an event camera.
         num_classes: K; may be left out when `classes` is given.
-        memory: a key of `vigilia.memory.MEMORIES`: "fam", "pilot", "gru", "none" or "memvit".
+        memory: a key of `vigilia.memory.MEMORIES`: "fam" (default), "pilot", "gru", "none" or
+            "memvit"; of a spiking model one of `SPIKING_MEMORIES`, by default "event".
         classes: names of the K classes; by default "0", "1", ...
-        fps: samples per second the model expects.
+        fps: samples per second the model expects, 4 by default; of a spiking model bins, 30.
         clip_frames: T; by default 32, or what a streaming backbone takes.
         stride_frames: frames from one step to the next; by default 8, or likewise.
-        height: H in pixels.
-        width: W in pixels.
+        height: H in pixels; 224, or 128 of a spiking model.
+        width: W in pixels, likewise.
         background: how much of what does not move is kept; see `Preprocessing`.
         drop_path: greatest probability of dropping a block in training.
         checkpoint_activations: trade time for memory in training.
-        **memory_options: options of the memory's function, such as `slots=30`.
+        **options: of the memory's function, such as `slots=30`; of a spiking model those of
+            `NeuroSvt`.
 
     Raises:
         OptionError: an unknown name or a value that cannot work.
     """
+    if name in SPIKING_SIZES:
+        of_clips = {
+            "clip_frames": clip_frames is not None,
+            "stride_frames": stride_frames is not None,
+            "background": background != 1.0,
+            "drop_path": drop_path != 0.0,
+            "checkpoint_activations": checkpoint_activations,
+        }
+        for option in (option for option, given in of_clips.items() if given):
+            raise OptionError(f"{name} takes one bin of events a step; it has no {option}")
+        if fps is not None:
+            options["bin_seconds"] = 1 / fps if fps > 0 else 0.0
+        chosen = {"memory": memory, "height": height, "width": width}
+        options |= {option: value for option, value in chosen.items() if value is not None}
+        return create_spiking_model(name, num_classes=num_classes, classes=classes, **options)
     names = tuple(classes) if classes is not None else None
     if names is None:
         if num_classes is None or num_classes < 1:
@@ -147,31 +182,44 @@ def create_model(
     frames, stride = _frames_of(backbone)
     spec = ModelSpec(
         name=name,
-        memory=memory,
+        memory="fam" if memory is None else memory,
         classes=names,
         preprocessing=Preprocessing(
-            fps=fps,
+            fps=4.0 if fps is None else fps,
             clip_frames=frames if clip_frames is None else clip_frames,
             stride_frames=stride if stride_frames is None else stride_frames,
-            height=height,
-            width=width,
+            height=224 if height is None else height,
+            width=224 if width is None else width,
             background=background,
         ),
-        memory_options=dict(memory_options),
+        memory_options=dict(options),
         backbone_options=backbone_options,
     )
     return _join(backbone, spec)
 
 
-def build_model(spec: ModelSpec) -> StreamClassifier:
+@overload
+def build_model(spec: ModelSpec) -> StreamClassifier: ...
+@overload
+def build_model(spec: SpikingSpec) -> NeuroSvt: ...
+def build_model(spec: ModelSpec | SpikingSpec) -> StreamClassifier | NeuroSvt:
     """Builds the model that a spec describes, with fresh weights."""
+    if isinstance(spec, SpikingSpec):
+        return build_spiking_model(spec)
     return _join(_build_backbone(spec.name, spec.backbone_options), spec)
 
 
 def _build_backbone(name: str, options: Mapping[str, Any]) -> nn.Module:
     if name not in BACKBONES:
-        raise OptionError(f"no model named {name!r}; there are {', '.join(BACKBONES)}")
+        raise OptionError(f"no model named {name!r}; {nearest_names(name)}")
     return cast(nn.Module, BACKBONES[name](**options))
+
+
+def nearest_names(name: str) -> str:
+    """The end of a message about a name that does not exist."""
+    near = get_close_matches(name, [*BACKBONES, *SPIKING_SIZES], n=3)
+    meant = f"did you mean {' or '.join(near)}? " if near else ""
+    return f"{meant}`vigilia models` lists what there is"
 
 
 def _frames_of(backbone: nn.Module) -> tuple[int, int]:

@@ -1,6 +1,6 @@
 """What goes into and comes out of a stream classifier, and what it is built from.
 
-Letters: B streams, C channels, T frames, H W pixels, K classes.
+Letters: B streams, C channels, T frames, H W pixels, K classes, F frames of sound, M mel bands.
 """
 
 from __future__ import annotations
@@ -69,8 +69,10 @@ def check_step(
     state: StreamState,
     active: Tensor | None,
     seconds: Tensor | None,
+    audio: Tensor | None,
     *,
     clip_frames: int,
+    hears: bool,
 ) -> None:
     """Refuses what `StreamClassifier.step` cannot be called with.
 
@@ -94,3 +96,7 @@ def check_step(
             raise InputError(
                 f"{name} must be ({rows},) {dtype}, got {tuple(value.shape)} {value.dtype}"
             )
+    if audio is not None and not hears:
+        raise InputError("this model does not hear: leave audio out, or take an audio_visual one")
+    if audio is not None and (audio.ndim != 3 or len(audio) != rows):
+        raise InputError(f"audio must be (B={rows}, F, M), got {tuple(audio.shape)}")

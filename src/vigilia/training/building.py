@@ -9,7 +9,7 @@ from typing import Any
 import torch
 
 from vigilia.backbones import BACKBONES, NANO, fetch_kinetics400
-from vigilia.checkpoint import load_model
+from vigilia.checkpoint import load_classifier
 from vigilia.errors import OptionError
 from vigilia.models import load_backbone_weights
 from vigilia.stream import StreamClassifier, build_model, create_model
@@ -70,7 +70,7 @@ def build_for_training(
     if not Path(name).exists() and Path(name).suffix == "":
         known = ", ".join(BACKBONES)
         raise OptionError(f"no backbone named {name!r}, and no such file; there are {known}")
-    start = load_model(model)
+    start = load_classifier(model)
     spec = dataclasses.replace(start.spec, classes=classes)
     if memory is not None or memory_options:
         spec = dataclasses.replace(

@@ -128,6 +128,7 @@ class AudioReader:
                 break
             self._parts.append(heard)
             self._decoded_seconds = heard[0] + len(heard[1]) / SAMPLE_RATE
+            self._forget(start_seconds - self.keep_seconds)  # all of what a resumed run passes over
         samples = np.full(count, np.nan, np.float32)
         first = max(bisect.bisect(self._parts, start_seconds, key=lambda part: part[0]) - 1, 0)
         for begins, part in self._parts[first:]:
