@@ -65,6 +65,8 @@ ASKED: dict[str, Any] = {
     "feature_noise": 0.25,
     "mixup": 0.3,
     "cutmix": 0.4,
+    "coherence": 0.2,
+    "slow_features": 0.1,
     "patience": 5,
     "metric": "kappa",
     "seed": 7,

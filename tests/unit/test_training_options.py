@@ -44,6 +44,8 @@ from vigilia.training.schedule import (
         {"weight_decay": float("nan")},
         {"patience": -2},
         {"label_smoothing": 1.1},
+        {"coherence": -0.1},
+        {"slow_features": float("nan")},
     ],
     ids=str,
 )
@@ -60,6 +62,7 @@ def test_new_options_are_off_unless_asked_for() -> None:
     off = [usual.curriculum, usual.curriculum_recent, usual.burn_in_clips, usual.frozen_stages]
     off += [usual.balanced_sampling, usual.checkpoint_activations, usual.temporal_jitter]
     off += [usual.frame_drop, usual.tube_mask, usual.mixup, usual.cutmix, usual.patience]
+    off += [usual.coherence, usual.slow_features]
     assert not any(off)
     assert (usual.accumulate, usual.precision, usual.backbone_rate) == (1, "32", 1.0)
 

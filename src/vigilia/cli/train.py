@@ -139,6 +139,14 @@ def train(
     label_smoothing: Annotated[
         float, _number(COURSE, "Share of the target spread over all classes.", min=0, max=1)
     ] = 0.0,
+    coherence: Annotated[
+        float,
+        _number(COURSE, "Loss: answers to neighbouring clips lie close together.", min=0),
+    ] = 0.0,
+    slow_features: Annotated[
+        float,
+        _number(COURSE, "Loss: the same in units of how much each answer varies.", min=0),
+    ] = 0.0,
     patience: Annotated[
         int,
         _number(
@@ -253,6 +261,8 @@ def train(
         weight_decay=weight_decay,
         clip_norm=clip_norm,
         label_smoothing=label_smoothing,
+        coherence=coherence,
+        slow_features=slow_features,
         balance=balance,
         balanced_sampling=balanced_sampling,
         precision=precision,

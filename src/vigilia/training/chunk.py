@@ -16,6 +16,7 @@ from vigilia.stream import StreamState
 from vigilia.training.rows import Batch, Cursor, Places, jump, next_batch
 from vigilia.training.schedule import Moment
 from vigilia.training.stretch import View, stretch_loss, weight_of
+from vigilia.training.temporal import temporal_loss
 from vigilia.training.worker import Worker
 
 __all__ = ["Chunk", "plan_chunk", "train_chunk"]
@@ -74,6 +75,8 @@ def train_chunk(
     scale = 1 / weight_of(batches, weights)
     own = worker.rows(options.rows)
     size = (own.stop - own.start) // options.accumulate
+    # Divided by all that is scored further down, and shared by the parts.
+    temporal = temporal_loss(options, amount=size / options.rows / scale)
     loss, behind = 0.0, []
     for part in range(options.accumulate):
         first = own.start + part * size
@@ -86,6 +89,7 @@ def train_chunk(
             before,
             weights,
             label_smoothing=options.label_smoothing,
+            temporal=temporal,
         )
         mean = total * scale
         if mean.requires_grad:

@@ -31,6 +31,7 @@ from vigilia.training.recordings import Recording
 from vigilia.training.rows import Batch
 from vigilia.training.schedule import chunk_clips_at
 from vigilia.training.stretch import View, class_weights, stretch_loss, weight_of
+from vigilia.training.temporal import temporal_loss
 
 __all__ = [
     "SeenRecording",
@@ -319,14 +320,16 @@ def train_on_features(
         rows = random.choice(len(shares), options.rows, p=shares)
         starts = [int(random.integers(len(recordings[row]) - length + 1)) for row in rows]
         batches = [_batch(recordings, rows, np.array(starts), step) for step in range(length)]
+        scored = weight_of(batches, weights)
         total, _ = stretch_loss(
             view,
             batches,
             model.init_state(options.rows),
             weights,
             label_smoothing=options.label_smoothing,
+            temporal=temporal_loss(options, amount=scored),
         )
-        loss = total / weight_of(batches, weights)
+        loss = total / scored
         if not torch.isfinite(loss):
             raise InputError(f"the loss is not a number at update {update}; lower the rate")
         loss.backward()

@@ -44,6 +44,10 @@ class TrainOptions:
             along a cosine.
         clip_norm: the gradient is scaled down to this norm.
         label_smoothing: share of the target spread over all classes.
+        coherence: weight of a loss that wants the answers to neighbouring clips close together,
+            except where the labels change; taken over the clips of each part of an update. See
+            `vigilia.relevance.coherence`.
+        slow_features: the same in units of how much each answer varies: slowness.
         balance: weight of a class in the loss: 0 counts every clip the same, 1 every class the
             same, between them a compromise.
         balanced_sampling: where rows jump to: 0 everywhere alike, 1 to every class equally often.
@@ -90,6 +94,8 @@ class TrainOptions:
     warmup: float = 0.05
     clip_norm: float = 1.0
     label_smoothing: float = 0.0
+    coherence: float = 0.0
+    slow_features: float = 0.0
     balance: float = 0.5
     balanced_sampling: float = 0.0
     precision: str = "32"
@@ -134,7 +140,15 @@ class TrainOptions:
         for name in ("learning_rate", "clip_norm"):
             if not getattr(self, name) > 0:
                 raise OptionError(f"{name} must be positive, got {getattr(self, name)}")
-        for name in ("mixup", "cutmix", "backbone_rate", "weight_decay", "feature_noise"):
+        for name in (
+            "mixup",
+            "cutmix",
+            "backbone_rate",
+            "weight_decay",
+            "feature_noise",
+            "coherence",
+            "slow_features",
+        ):
             if not 0 <= getattr(self, name) < float("inf"):
                 raise OptionError(f"{name} must be 0 or more, got {getattr(self, name)}")
         for name, known in (("precision", PRECISIONS), ("metric", METRICS)):

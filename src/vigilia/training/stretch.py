@@ -24,6 +24,7 @@ from vigilia.training.frames import load_frames
 from vigilia.training.options import TrainOptions
 from vigilia.training.recordings import Recording
 from vigilia.training.rows import Batch
+from vigilia.training.temporal import Temporal, joined
 
 __all__ = ["StretchView", "View", "class_weights", "pixel_view", "stretch_loss", "weight_of"]
 
@@ -134,6 +135,7 @@ def stretch_loss(
     weights: Tensor,
     *,
     label_smoothing: float = 0.0,
+    temporal: Temporal | None = None,
 ) -> tuple[Tensor, StreamState]:
     """The weighted sum of the losses of consecutive clips, and the state behind them.
 
@@ -143,8 +145,10 @@ def stretch_loss(
         state: before the first; rows that start anew are emptied here.
         weights: (classes,) of the loss.
         label_smoothing: share of the target spread over all classes.
+        temporal: a loss of neighbouring clips, added as it is; see `temporal_loss`.
     """
     device = weights.device
+    answers = []
     loss = torch.zeros((), device=device)
     shown: Iterable[Tensor | None] = [None] * len(batches)
     if isinstance(view, StretchView):
@@ -154,6 +158,7 @@ def stretch_loss(
             if batch.starts.any():  # a state is large, and a reset is a copy of it
                 state = reset(state, torch.from_numpy(batch.starts))
             logits, state = view(batch, state)
+        answers.append(logits)
         for labels, shares in _targets(batch):
             losses = F.cross_entropy(
                 logits,
@@ -164,6 +169,8 @@ def stretch_loss(
                 label_smoothing=label_smoothing,
             )
             loss = loss + losses @ torch.from_numpy(shares).to(losses)
+    if temporal is not None:
+        loss = loss + temporal(torch.stack(answers, dim=1), joined(batches).to(device))
     return loss, state
 
 
