@@ -2,7 +2,7 @@
 
 Conventions
 - Times are seconds on the stream's own clock, half-open. A recording's are its container's; a
-  camera's count from `wall_start`. `wall_start + seconds` is the time on the wall, where it is known.
+  camera's count from `wall_start`. `wall_start + seconds` is the time on the wall, if it is known.
 - A label is one of the stream's `classes`; `null` is a hole: nothing was observed.
 - `{name}` is a stream's name: letters, digits, `-`, `_` and `.`, at most 64.
 - Errors are `{"error": "one line"}` with status 400 (bad value), 401 (no token), 403 (another
@@ -22,12 +22,12 @@ POST   /api/v1/streams/{name}/start | /stop     Stream
 GET    /api/v1/streams/{name}/timeline          ?from=&to= -> TimelineView
 GET    /api/v1/streams/{name}/seconds           ?from=&to=&points=4000 -> SecondsView
 GET    /api/v1/streams/{name}/memory            MemoryView
-GET    /api/v1/streams/{name}/frame.jpg         the latest frame; 404 before the first
+GET    /api/v1/streams/{name}/frame.jpg         ?seconds= of a recording; else the latest frame
 GET    /api/v1/streams/{name}/parts             list[Part], recordings only
 GET    /api/v1/streams/{name}/video             ?part=0, with range requests; recordings only
 GET    /api/v1/streams/{name}/corrections       list[Correction]
-POST   /api/v1/streams/{name}/corrections       NewCorrection -> Correction (201)
-DELETE /api/v1/streams/{name}/corrections       ?id= -> 204
+POST   /api/v1/streams/{name}/corrections       NewCorrection -> list[Correction] (201)
+DELETE /api/v1/streams/{name}/corrections       ?start_seconds=&end_seconds= -> list[Correction]
 GET    /api/v1/streams/{name}/export            ?format=&corrected=&from=&to= -> a file
 GET    /api/v1/streams/{name}/summary           ?corrected=&from=&to= -> SummaryView
 GET    /api/v1/formats                          list[ExportFormat]
@@ -91,6 +91,8 @@ class Stream(TypedDict):
     wall_start: Unix time at 0 seconds; None where it is not known.
     problem: one line, empty if there is none; never holds a password.
     live: a camera: it has no end.
+    has_video: GET .../video works in a browser. has_frames: .../frame.jpg does.
+    has_seconds: there are probabilities.
     reconnects: connections that broke since the service was started.
     dropped: clips lost since then because stepping was too slow; they are holes.
     """
@@ -111,6 +113,9 @@ class Stream(TypedDict):
     duration_seconds: float | None
     lag_seconds: float | None
     wall_start: float | None
+    has_video: bool
+    has_frames: bool
+    has_seconds: bool
     reconnects: int
     dropped: int
 
@@ -208,26 +213,21 @@ class Part(TypedDict):
 
 
 class NewCorrection(TypedDict):
-    """What a person says about [start_seconds, end_seconds); label None: cannot be seen."""
+    """What a person says of [start_seconds, end_seconds), in place of all that was said before."""
 
     start_seconds: float
     end_seconds: float
-    label: str | None
+    label: str
     by: NotRequired[str]
 
 
 class Correction(TypedDict):
-    """A correction that is kept; where two overlap the later one counts.
+    """What counts now; corrections do not overlap. DELETE takes back what is said of a stretch."""
 
-    written_at: Unix time.
-    """
-
-    id: int
     start_seconds: float
     end_seconds: float
-    label: str | None
+    label: str
     by: str
-    written_at: float
 
 
 class ClassSummaryView(TypedDict):
@@ -285,5 +285,3 @@ class CorrectionEvent(TypedDict):
     """`event: correction`. `event: reset` without data: events were missed, ask for everything."""
 
     stream: str
-    id: int
-    removed: bool

@@ -1,0 +1,176 @@
+"""Cameras that come and go, as one stream of samples on one clock.
+
+A connection ends when the stream ends, when the sender falls silent (the reader's timeout), when
+nothing answers, or when the camera's clock leaps. Then it is tried again, after a second, two,
+four, up to a minute, each a little random so that forty cameras behind one switch do not come back
+at the same moment. What was missed is a hole, written as it grows.
+
+A first frame without a timestamp, and a picture whose resolution changes, are the reader's business
+(`vigilia.video.reader`).
+"""
+
+from __future__ import annotations
+
+import random
+import threading
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from vigilia.errors import VigiliaError
+from vigilia.serving.schema import Status
+from vigilia.serving.wall_grid import ClockJumpedError, TickGrid
+from vigilia.video import Gap, Sample
+
+__all__ = ["Backoff", "Connection", "Watch", "camera_items"]
+
+_HOLE_EVERY_SECONDS = 30.0
+
+
+class Connection(Protocol):
+    """What is needed of `vigilia.video.VideoReader`."""
+
+    start_seconds: float
+
+    def samples(self, fps: float, max_gap_seconds: float = 2.0) -> Iterator[Sample | Gap]: ...
+
+    def close(self) -> None: ...
+
+
+@dataclass
+class Watch:
+    """How the thread that decodes hears and tells.
+
+    Attributes:
+        report: told the stream's status and, in one line, its problem.
+        stopped: set when it is to end.
+        clock: Unix time.
+    """
+
+    report: Callable[[Status, str], None]
+    stopped: threading.Event = field(default_factory=threading.Event)
+    clock: Callable[[], float] = time.time
+
+    def wait(self, seconds: float) -> bool:
+        """Waits; True if it was stopped meanwhile."""
+        return self.stopped.wait(seconds)
+
+
+@dataclass
+class Backoff:
+    """How long to wait before the next try: doubling, with a limit, a little random.
+
+    Attributes:
+        first_seconds: before the second try.
+        most_seconds: limit.
+    """
+
+    first_seconds: float = 1.0
+    most_seconds: float = 60.0
+    _tries: int = 0
+
+    def next_seconds(self) -> float:
+        """The next pause."""
+        plain = min(self.most_seconds, self.first_seconds * 2 ** min(self._tries, 30))
+        self._tries += 1
+        return plain * random.uniform(0.8, 1.2)
+
+    def reset(self) -> None:
+        """The connection has worked."""
+        self._tries = 0
+
+
+def camera_items(
+    connect: Callable[[], Connection],
+    watch: Watch,
+    *,
+    fps: float,
+    max_gap_seconds: float,
+    wall_start: float | None,
+    on_wall_start: Callable[[float], None],
+    until_seconds: float = 0.0,
+    backoff: Backoff | None = None,
+) -> Iterator[Sample | Gap]:
+    """Samples and holes of a camera for as long as it is watched.
+
+    Args:
+        connect: opens the camera; its errors are reported and it is tried again.
+        watch: told what happens.
+        fps: samples a second.
+        max_gap_seconds: a longer time without a frame is a hole.
+        wall_start: Unix time at 0 seconds; None if the camera was never seen.
+        on_wall_start: told it when the first frame ever comes.
+        until_seconds: up to where the stream is labelled.
+        backoff: between tries.
+    """
+    backoff = backoff or Backoff()
+    grid: TickGrid | None = None
+    if wall_start is not None:
+        # A tick that is partly labelled counts as taken.
+        grid = TickGrid(fps, wall_start, next_tick=_first_free(until_seconds, fps))
+    while not watch.stopped.is_set():
+        try:
+            connection = connect()
+        except (VigiliaError, OSError, ValueError) as error:
+            problem = str(error)
+        else:
+            try:
+                if watch.stopped.is_set():
+                    return
+                now = watch.clock()
+                if grid is None:
+                    grid = TickGrid(fps, now)
+                    on_wall_start(now)
+                grid.connect(now)
+                watch.report("running", "")
+                backoff.reset()
+                yield from _samples(connection, grid, watch, fps, max_gap_seconds)
+                problem = "the camera ended the stream"
+            except (VigiliaError, OSError, ValueError, ClockJumpedError) as error:
+                problem = str(error)
+            finally:
+                connection.close()
+        if watch.stopped.is_set():
+            return
+        watch.report("reconnecting", problem)
+        yield from _absence(grid, watch, backoff.next_seconds())
+
+
+def _samples(
+    connection: Connection, grid: TickGrid, watch: Watch, fps: float, max_gap_seconds: float
+) -> Iterator[Sample | Gap]:
+    """One connection, on the common grid."""
+    for item in connection.samples(fps, max_gap_seconds):
+        if watch.stopped.is_set():
+            return
+        if isinstance(item, Gap):
+            continue  # the jump of the next tick's number says the same
+        expected = grid.next_tick
+        number = grid.place(item.tick, watch.clock())
+        if number is None:
+            continue
+        if number > expected:
+            yield Gap(grid.seconds(expected), grid.seconds(number))
+        yield Sample(
+            pixels=item.pixels,
+            seconds=grid.seconds(number),
+            frame_seconds=item.frame_seconds,
+            tick=number,
+        )
+
+
+def _absence(grid: TickGrid | None, watch: Watch, seconds: float) -> Iterator[Gap]:
+    """Waits; of a long absence the hole is written now and then, so that it can be seen."""
+    watch.wait(seconds)
+    if grid is None or watch.stopped.is_set():
+        return
+    start, now = grid.next_tick, grid.at(watch.clock())
+    if grid.seconds(now) - grid.seconds(start) >= _HOLE_EVERY_SECONDS:
+        grid.next_tick = now
+        yield Gap(grid.seconds(start), grid.seconds(now))
+
+
+def _first_free(until_seconds: float, fps: float) -> int:
+    tick = round(until_seconds * fps)
+    return tick if tick / fps >= until_seconds - 1e-6 else tick + 1

@@ -1,0 +1,163 @@
+"""What a stream's thread does: open the source, go on where it was, hand out pieces."""
+
+from __future__ import annotations
+
+import dataclasses
+import logging
+from collections.abc import Iterator
+from pathlib import Path
+
+import av
+
+from vigilia.engine import Piece, Place, StepEngine, pieces
+from vigilia.errors import CheckpointError
+from vigilia.relevance import GateOptions
+from vigilia.running.classify import start
+from vigilia.serving.cameras import Watch, camera_items
+from vigilia.serving.journal import Journal
+from vigilia.serving.recordings import WatchedReader, recording_identity, recording_items
+from vigilia.serving.snapshots import Snapshot, load_snapshot
+from vigilia.serving.watched import Watched
+from vigilia.stream import StreamClassifier
+from vigilia.video import Gap, Sample
+from vigilia.video.source import Source, resolve
+
+__all__ = ["Feeding"]
+
+log = logging.getLogger("vigilia.serving")
+
+
+class Feeding:
+    """Makes the pieces of streams.
+
+    Args:
+        engine: that takes them.
+        model: of the engine.
+        model_hash: `vigilia.running.recording.fingerprint` of it.
+        journal: says how far streams are labelled.
+        folder: of the snapshots.
+    """
+
+    def __init__(
+        self,
+        engine: StepEngine,
+        model: StreamClassifier,
+        *,
+        model_hash: str,
+        journal: Journal,
+        folder: Path,
+    ) -> None:
+        self._engine = engine
+        self._model = model
+        self._model_hash = model_hash
+        self._journal = journal
+        self._folder = folder
+
+    def snapshot_path(self, name: str) -> Path:
+        """Where a stream's snapshot lies."""
+        return self._folder / f"{name}.safetensors"
+
+    def pieces(self, watched: Watched, watch: Watch) -> Iterator[Piece]:
+        """Everything a stream has to say from here on; runs in its thread.
+
+        Raises:
+            VigiliaError: it cannot go on; the message says why.
+        """
+        options = watched.options
+        engine_name = watched.engine_name
+        gate = GateOptions() if options.gate else None
+        if not options.live:
+            self._journal.claim(
+                watched.name,
+                {
+                    "recording": recording_identity(options.source, follow=options.follow),
+                    "max_gap_seconds": options.max_gap_seconds,
+                    "gate": None if gate is None else dataclasses.asdict(gate),
+                },
+            )
+        snapshot = self._snapshot(watched)
+        place = Place(start(self._model).window)
+        if snapshot is not None:
+            self._engine.resume(engine_name, snapshot.state)
+            # A camera's half-filled clip is of the past; its frames do not join new ones.
+            place = snapshot.place if not options.live else place
+        items = (
+            self._camera(watched, watch) if options.live else self._recording(watched, watch, place)
+        )
+        for piece in pieces(items, place, gate=gate):
+            if not options.live and not self._room(engine_name, watch):
+                return
+            if watch.stopped.is_set():
+                return  # what the end of the samples flushed is not an end
+            yield piece
+
+    def _snapshot(self, watched: Watched) -> Snapshot | None:
+        cursor = self._journal.cursor(watched.name)
+        fresh = start(self._model)
+        try:
+            return load_snapshot(
+                self.snapshot_path(watched.name),
+                fresh=fresh.state,
+                window=fresh.window,
+                model_hash=self._model_hash,
+                until_seconds=None if cursor is None else cursor.until_seconds,
+            )
+        except CheckpointError as error:
+            log.warning("the snapshot is passed over", extra={"stream": watched.name, "why": error})
+            return None
+
+    def _room(self, engine_name: str, watch: Watch) -> bool:
+        """Waits until a recording's piece drops none; False if it was stopped meanwhile."""
+        engine = self._engine
+        with engine.changed:
+            while not watch.stopped.is_set():
+                if engine_name not in engine.names:
+                    return False
+                if engine.stats(engine_name).waiting < engine.queue_clips:
+                    return True
+                engine.changed.wait(0.5)
+        return False
+
+    def _open(self, watched: Watched, source: Source) -> WatchedReader:
+        def look(picture: av.VideoFrame) -> None:
+            watched.picture = picture
+
+        pre = self._model.preprocessing
+        return WatchedReader(source, (pre.width, pre.height), look)
+
+    def _camera(self, watched: Watched, watch: Watch) -> Iterator[Sample | Gap]:
+        cursor = self._journal.cursor(watched.name)
+        until = None if cursor is None else cursor.until_seconds
+        return camera_items(
+            lambda: self._open(watched, resolve(watched.options.source)),
+            watch,
+            fps=self._model.preprocessing.fps,
+            max_gap_seconds=watched.options.max_gap_seconds,
+            wall_start=self._journal.wall_start(watched.name),
+            on_wall_start=lambda wall: self._note_wall_start(watched.name, wall),
+            until_seconds=until or 0.0,
+        )
+
+    def _note_wall_start(self, name: str, wall: float) -> None:
+        self._journal.wall_start(name, wall)
+
+    def _recording(self, watched: Watched, watch: Watch, place: Place) -> Iterator[Sample | Gap]:
+        options = watched.options
+        if options.wall_start is not None:
+            self._journal.wall_start(watched.name, options.wall_start)
+
+        def note(reader: object) -> None:
+            assert isinstance(reader, WatchedReader)
+            watched.duration_seconds = reader.duration_seconds
+
+        return recording_items(
+            lambda parts: self._open(watched, Source(options.source, parts=tuple(parts))),
+            watch,
+            source=options.source,
+            follow=options.follow,
+            realtime=options.realtime,
+            fps=self._model.preprocessing.fps,
+            max_gap_seconds=options.max_gap_seconds,
+            resume=place.position,
+            on_open=note,
+        )

@@ -1,0 +1,395 @@
+"""Results on disk before anybody hears of them: an append-only journal in SQLite.
+
+One transaction holds the rows of a batch, the segments they closed and how far each stream is, so
+that a kill or a power loss leaves all of it or nothing (write-ahead log, forced to the disk at each
+commit). One writer; readers come through `vigilia.serving.reading` and wait for nobody.
+
+| table | rows |
+| --- | --- |
+| streams | one a stream: what its results are about, and how far they go |
+| results | the model's steps: bytes of K float32, NULL for a hole |
+| segments | those that are final |
+| corrections | what people said, and took back, in the order in which they did |
+| declared | streams that were added over HTTP |
+
+Letters: K classes.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sqlite3
+import threading
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from vigilia.errors import OptionError, OutputError
+from vigilia.serving.cursor import Cursor, Row, advance
+from vigilia.timeline import SegmenterOptions, SegmenterState
+from vigilia.timeline.seconds import SecondsState
+from vigilia.timeline.segmenter import init_segmenter
+from vigilia.timeline.timeline import Segment
+
+__all__ = ["Appended", "Journal"]
+
+FORMAT = 1
+
+_TABLES = """
+CREATE TABLE IF NOT EXISTS streams (
+    name TEXT PRIMARY KEY,
+    classes TEXT NOT NULL,
+    identity TEXT NOT NULL,
+    cell_seconds REAL NOT NULL,
+    segmenter TEXT NOT NULL,
+    seconds TEXT,
+    until_seconds REAL,
+    wall_start REAL,
+    ended INTEGER NOT NULL DEFAULT 0
+) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS results (
+    stream TEXT NOT NULL,
+    start_seconds REAL NOT NULL,
+    end_seconds REAL NOT NULL,
+    probabilities BLOB,
+    PRIMARY KEY (stream, start_seconds)
+) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS segments (
+    stream TEXT NOT NULL,
+    start_seconds REAL NOT NULL,
+    end_seconds REAL NOT NULL,
+    label INTEGER,
+    confidence REAL NOT NULL,
+    PRIMARY KEY (stream, start_seconds)
+) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS parts (
+    stream TEXT NOT NULL,
+    name TEXT NOT NULL,
+    offset_seconds REAL NOT NULL,
+    PRIMARY KEY (stream, name)
+) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS corrections (
+    id INTEGER PRIMARY KEY AUTOINCREMENT,
+    stream TEXT NOT NULL,
+    start_seconds REAL NOT NULL,
+    end_seconds REAL NOT NULL,
+    label TEXT,
+    by TEXT NOT NULL,
+    written_at REAL NOT NULL
+);
+CREATE INDEX IF NOT EXISTS corrections_of ON corrections (stream, id);
+CREATE TABLE IF NOT EXISTS declared (
+    name TEXT PRIMARY KEY,
+    options TEXT NOT NULL,
+    running INTEGER NOT NULL
+) WITHOUT ROWID;
+"""
+
+
+@dataclass(frozen=True, eq=False)
+class Appended:
+    """What a result did to a stream.
+
+    Attributes:
+        before: where it ended before.
+        after: where it ends now.
+        rows: that are new; none if the result was there already.
+    """
+
+    before: Cursor
+    after: Cursor
+    rows: tuple[Row, ...]
+
+
+class Journal:
+    """The only writer of a journal; safe to use from several threads.
+
+    Args:
+        path: the file; made if absent, readable by its owner only.
+        busy_seconds: how long a write waits for another process that holds the file.
+
+    Raises:
+        OutputError: it cannot be made or opened, or is no journal of this version.
+    """
+
+    def __init__(self, path: Path, *, busy_seconds: float = 2.0) -> None:
+        self.path = path
+        self._lock = threading.RLock()
+        self._cursors: dict[str, Cursor] = {}
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            # Sources that were added over HTTP may hold passwords.
+            os.close(os.open(path, os.O_CREAT | os.O_RDWR, 0o600))
+            self._database = sqlite3.connect(
+                path, timeout=busy_seconds, isolation_level=None, check_same_thread=False
+            )
+            self._set_up()
+        except (OSError, sqlite3.Error) as error:
+            raise OutputError(
+                f"{path}: the journal cannot be opened ({_reason(error)}); "
+                "name another folder with `data`, or free this one"
+            ) from error
+
+    def _set_up(self) -> None:
+        run = self._database.execute
+        found = run("PRAGMA user_version").fetchone()[0]
+        if found not in (0, FORMAT):
+            raise OutputError(
+                f"{self.path}: is a journal of version {found}, this is {FORMAT}; "
+                "name another folder with `data`"
+            )
+        run("PRAGMA journal_mode = WAL")
+        run("PRAGMA synchronous = FULL")
+        run("PRAGMA journal_size_limit = 67108864")
+        # Checked before anything is written behind what may be damaged.
+        if run("PRAGMA quick_check(1)").fetchone()[0] != "ok":
+            raise OutputError(
+                f"{self.path}: the journal is damaged; restore a copy or move it away"
+            )
+        self._database.executescript(_TABLES)
+        run(f"PRAGMA user_version = {FORMAT}")
+
+    # Streams and their results.
+
+    def open_stream(
+        self,
+        name: str,
+        *,
+        classes: Sequence[str],
+        identity: Mapping[str, Any],
+        segmenter: SegmenterOptions,
+        cell_seconds: float,
+    ) -> Cursor:
+        """Where a stream's results end; makes it if it is new.
+
+        Args:
+            name: of the stream.
+            classes: of the model.
+            identity: what the results are about; later results must be about the same.
+            segmenter: how probabilities become segments.
+            cell_seconds: length of a cell of the grid of seconds.
+
+        Raises:
+            OptionError: its results are about something else; the message names what.
+            sqlite3.Error: the journal cannot be read or written now.
+        """
+        fresh = init_segmenter(segmenter, classes)
+        with self._lock, self._transaction() as run:
+            row = run(
+                "SELECT classes, identity, cell_seconds, segmenter, seconds, until_seconds "
+                "FROM streams WHERE name = ?",
+                (name,),
+            ).fetchone()
+            if row is None:
+                run(
+                    "INSERT INTO streams VALUES (?, ?, ?, ?, ?, NULL, NULL, NULL, 0)",
+                    (
+                        name,
+                        json.dumps(list(classes)),
+                        json.dumps(identity, sort_keys=True),
+                        cell_seconds,
+                        fresh.to_json(),
+                    ),
+                )
+                cursor = Cursor(name, cell_seconds, fresh)
+            else:
+                _refuse_another(name, json.loads(row[1]), identity)
+                state = SegmenterState.from_json(row[3])
+                known = None if row[4] is None else SecondsState.from_json(row[4])
+                if list(classes) != json.loads(row[0]) or cell_seconds != row[2]:
+                    raise _another(name, "model (its classes or its rate)")
+                if state.options != segmenter:
+                    raise _another(name, "smoothing")
+                cursor = Cursor(name, cell_seconds, state, known, row[5])
+            self._cursors[name] = cursor
+            return cursor
+
+    def cursor(self, name: str) -> Cursor | None:
+        """Where the results of a stream end; None if it was not opened."""
+        return self._cursors.get(name)
+
+    def claim(self, name: str, identity: Mapping[str, Any]) -> None:
+        """Adds to what the results of a stream are about.
+
+        Raises:
+            OptionError: they are about something else; the message names what.
+        """
+        with self._lock, self._transaction() as run:
+            row = run("SELECT identity FROM streams WHERE name = ?", (name,)).fetchone()
+            kept = json.loads(row[0])
+            _refuse_another(name, kept, identity)
+            run(
+                "UPDATE streams SET identity = ? WHERE name = ?",
+                (json.dumps({**kept, **identity}, sort_keys=True), name),
+            )
+
+    def ended(self, name: str, value: bool | None = None) -> bool:
+        """Whether a recording was read to its end; sets it if a value is given."""
+        with self._lock:
+            if value is not None:
+                self._database.execute("UPDATE streams SET ended = ? WHERE name = ?", (value, name))
+            row = self._database.execute(
+                "SELECT ended FROM streams WHERE name = ?", (name,)
+            ).fetchone()
+            return row is not None and bool(row[0])
+
+    def append(self, results: Sequence[tuple[str, Row]]) -> list[Appended]:
+        """Writes the results of a batch, of opened streams, all or none.
+
+        Returns:
+            What each did, in the same order.
+
+        Raises:
+            sqlite3.Error: nothing was written: the disk is full, the file is locked.
+        """
+        with self._lock:
+            moved: dict[str, Cursor] = {}
+            appended, rows, closed = [], [], []
+            for name, row in results:
+                before = moved.get(name, self._cursors[name])
+                after, new, segments = advance(before, row)
+                moved[name] = after
+                appended.append(Appended(before, after, tuple(new)))
+                rows += [(name, *_stored(one)) for one in new]
+                closed += [(name, *_stored_segment(one, after)) for one in segments]
+            if rows:
+                with self._transaction() as run:
+                    self._database.executemany("INSERT INTO results VALUES (?, ?, ?, ?)", rows)
+                    self._database.executemany(
+                        "INSERT INTO segments VALUES (?, ?, ?, ?, ?)", closed
+                    )
+                    for name, cursor in moved.items():
+                        assert cursor.seconds is not None
+                        run(
+                            "UPDATE streams SET segmenter = ?, seconds = ?, until_seconds = ? "
+                            "WHERE name = ?",
+                            (
+                                cursor.segmenter.to_json(),
+                                cursor.seconds.to_json(),
+                                cursor.until_seconds,
+                                name,
+                            ),
+                        )
+                self._cursors.update(moved)
+            return appended
+
+    def wall_start(self, name: str, seconds: float | None = None) -> float | None:
+        """The Unix time at 0 seconds of a stream; the first that is given stays."""
+        with self._lock:
+            if seconds is not None:
+                self._database.execute(
+                    "UPDATE streams SET wall_start = ? WHERE name = ? AND wall_start IS NULL",
+                    (seconds, name),
+                )
+            row = self._database.execute(
+                "SELECT wall_start FROM streams WHERE name = ?", (name,)
+            ).fetchone()
+            return None if row is None else row[0]
+
+    def note_part(self, name: str, part: str, offset_seconds: float) -> None:
+        """Notes where a file of a recording lies on the stream's clock."""
+        with self._lock:
+            self._database.execute(
+                "INSERT OR IGNORE INTO parts VALUES (?, ?, ?)", (name, part, offset_seconds)
+            )
+
+    def forget(self, name: str) -> None:
+        """Deletes the results, corrections and declaration of a stream."""
+        with self._lock, self._transaction() as run:
+            for table in ("results", "segments", "parts", "corrections"):
+                run(f"DELETE FROM {table} WHERE stream = ?", (name,))
+            run("DELETE FROM streams WHERE name = ?", (name,))
+            self._cursors.pop(name, None)
+
+    # What people said.
+
+    def correct(
+        self, name: str, start_seconds: float, end_seconds: float, label: str | None, by: str
+    ) -> None:
+        """Notes what somebody says of a stretch; None takes back what was said of it."""
+        with self._lock:
+            self._database.execute(
+                "INSERT INTO corrections (stream, start_seconds, end_seconds, label, by, "
+                "written_at) VALUES (?, ?, ?, ?, ?, ?)",
+                (name, start_seconds, end_seconds, label, by, time.time()),
+            )
+
+    # Streams that were added over HTTP.
+
+    def declare(self, name: str, options: Mapping[str, Any], running: bool) -> None:
+        """Remembers a stream over restarts."""
+        with self._lock:
+            self._database.execute(
+                "INSERT OR REPLACE INTO declared VALUES (?, ?, ?)",
+                (name, json.dumps(options), running),
+            )
+
+    def set_running(self, name: str, running: bool) -> None:
+        """Remembers whether a declared stream is to run; no more than that if it is not one."""
+        with self._lock:
+            self._database.execute(
+                "UPDATE declared SET running = ? WHERE name = ?", (running, name)
+            )
+
+    def undeclare(self, name: str) -> None:
+        """Forgets that a stream was added."""
+        with self._lock:
+            self._database.execute("DELETE FROM declared WHERE name = ?", (name,))
+
+    def declared(self) -> list[tuple[dict[str, Any], bool]]:
+        """The streams that were added over HTTP: options, and whether they are to run."""
+        with self._lock:
+            rows = self._database.execute(
+                "SELECT options, running FROM declared ORDER BY name"
+            ).fetchall()
+        return [(json.loads(options), bool(running)) for options, running in rows]
+
+    def close(self) -> None:
+        """Ends the writing; idempotent."""
+        with self._lock:
+            self._database.close()
+
+    @contextmanager
+    def _transaction(self) -> Iterator[Any]:
+        run = self._database.execute
+        run("BEGIN IMMEDIATE")
+        try:
+            yield run
+            run("COMMIT")
+        except BaseException:
+            if self._database.in_transaction:
+                run("ROLLBACK")
+            raise
+
+
+def _stored(row: Row) -> tuple[float, float, bytes | None]:
+    if row.probabilities is None:
+        return row.start_seconds, row.end_seconds, None
+    return row.start_seconds, row.end_seconds, row.probabilities.astype("<f4").tobytes()
+
+
+def _stored_segment(one: Segment, cursor: Cursor) -> tuple[float, float, int | None, float]:
+    label = None if one.label is None else cursor.segmenter.classes.index(one.label)
+    return one.start_seconds, one.end_seconds, label, one.confidence
+
+
+def _refuse_another(name: str, kept: dict[str, Any], asked: Mapping[str, Any]) -> None:
+    asked = json.loads(json.dumps(asked))
+    for key in asked:
+        if key in kept and kept[key] != asked[key]:
+            raise _another(name, key)
+
+
+def _another(name: str, what: str) -> OptionError:
+    return OptionError(
+        f"{name}: its results so far are of another {what}; put that back, choose another name, or "
+        f"forget them (DELETE /api/v1/streams/{name}?forget=true)"
+    )
+
+
+def _reason(error: Exception) -> str:
+    return getattr(error, "strerror", None) or str(error)

@@ -1,0 +1,150 @@
+"""Recordings: files, folders, and folders to which a recorder keeps adding."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import av
+
+from vigilia.errors import VideoError
+from vigilia.serving.cameras import Watch
+from vigilia.video import Gap, Position, Sample, VideoReader, find_videos
+from vigilia.video.decoder import Decoder
+from vigilia.video.reader import _LazyFrame
+from vigilia.video.source import Source
+
+__all__ = ["WatchedReader", "parts_of", "recording_identity", "recording_items"]
+
+SETTLED_SECONDS = 20.0
+"""A file that did not change for so long is complete, even if no newer one stands beside it."""
+
+_LOOK_EVERY_SECONDS = 2.0
+
+
+class WatchedReader(VideoReader):
+    """A reader that shows every decoded picture, at its own size, to whoever wants to look.
+
+    Args:
+        source: what is read.
+        size: width and height of the frames delivered.
+        on_picture: called with each picture, in the thread that reads; must be quick.
+    """
+
+    def __init__(
+        self, source: Source, size: tuple[int, int], on_picture: Callable[[av.VideoFrame], None]
+    ) -> None:
+        self._on_picture = on_picture
+        super().__init__(source, size=size, threads=1)
+
+    def _lazy(self, picture: av.VideoFrame, decoder: Decoder, *rest: Any) -> _LazyFrame:
+        self._on_picture(picture)
+        return super()._lazy(picture, decoder, *rest)
+
+
+def parts_of(source: str, *, follow: bool, now: float | None = None) -> list[Path]:
+    """The files of a recording; of a followed folder those that are complete.
+
+    Raises:
+        VideoError: there is nothing of that name, or no video in it.
+    """
+    try:
+        parts = find_videos(source)
+    except VideoError:
+        if follow and Path(source).is_dir():
+            return []
+        raise
+    if follow and parts:
+        age = (time.time() if now is None else now) - parts[-1].stat().st_mtime
+        if age < SETTLED_SECONDS:
+            parts.pop()
+    return parts
+
+
+def recording_identity(source: str, *, follow: bool) -> list[Any]:
+    """What makes it this recording: names and sizes of its files; of a followed folder its first.
+
+    Raises:
+        VideoError: it is not there.
+    """
+    parts = parts_of(source, follow=follow)
+    try:
+        return [[part.name, part.stat().st_size] for part in (parts[:1] if follow else parts)]
+    except OSError as error:
+        raise VideoError(f"{source}: cannot be looked at ({error.strerror})") from error
+
+
+def recording_items(
+    open_parts: Callable[[list[Path]], VideoReader],
+    watch: Watch,
+    *,
+    source: str,
+    follow: bool,
+    realtime: bool,
+    fps: float,
+    max_gap_seconds: float,
+    resume: Position | None,
+    on_open: Callable[[VideoReader], None] = lambda reader: None,
+) -> Iterator[Sample | Gap]:
+    """Samples and holes of a recording, bit for bit those of `vigilia.run`.
+
+    Args:
+        open_parts: opens files as one recording.
+        watch: told what happens.
+        source: file, folder or pattern.
+        follow: wait for more files at the end; there is none then.
+        realtime: wait until each sample's time has come.
+        fps: samples a second.
+        max_gap_seconds: a longer time without a frame is a hole.
+        resume: the place of an earlier sample, to go on behind it.
+        on_open: told of every reader that was opened.
+
+    Raises:
+        VideoError: it cannot be read, or has changed.
+        BrokenVideoError: it breaks half-way.
+    """
+    pace = _Pace(watch) if realtime else None
+    parts = parts_of(source, follow=follow)
+    while True:
+        while follow and not parts:
+            watch.report("waiting", "")
+            if watch.wait(_LOOK_EVERY_SECONDS):
+                return
+            parts = parts_of(source, follow=True)
+        last: Sample | None = None
+        with open_parts(parts) as reader:
+            on_open(reader)
+            watch.report("running", "")
+            for item in reader.samples(fps, max_gap_seconds, resume=resume):
+                if watch.stopped.is_set() or (pace is not None and pace.wait(item)):
+                    return
+                if isinstance(item, Sample):
+                    last = item
+                yield item
+        if not follow:
+            return
+        resume = resume if last is None else last.position
+        watch.report("waiting", "")
+        known = parts
+        while parts == known:
+            if watch.wait(_LOOK_EVERY_SECONDS):
+                return
+            parts = parts_of(source, follow=True)
+
+
+class _Pace:
+    """Lets a sample pass when its time has come, counted from the first."""
+
+    def __init__(self, watch: Watch) -> None:
+        self._watch = watch
+        self._offset: float | None = None
+
+    def wait(self, item: Sample | Gap) -> bool:
+        """True if it was stopped meanwhile."""
+        due = item.seconds if isinstance(item, Sample) else item.end_seconds
+        now = time.monotonic()
+        if self._offset is None:
+            self._offset = now - due
+        return self._watch.wait(max(0.0, due + self._offset - now))

@@ -1,0 +1,420 @@
+"""The streams of the service: started, stepped, stopped, added and removed while others run.
+
+A thread a stream decodes (`vigilia.engine.Feeder`), one thread steps and writes. What must not
+happen between a step and its result (a snapshot, the end of a stream) is handed to that thread.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import queue
+import sqlite3
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import Future
+from pathlib import Path
+from typing import Any, TypeVar
+
+from vigilia.engine import Feeder, Piece, Result, StepEngine
+from vigilia.errors import OptionError, VigiliaError
+from vigilia.running import fingerprint
+from vigilia.serving.cameras import Watch
+from vigilia.serving.feeding import Feeding
+from vigilia.serving.fields import Fields
+from vigilia.serving.hub import Hub
+from vigilia.serving.journal import Journal
+from vigilia.serving.results import ResultTaker
+from vigilia.serving.schema import Status
+from vigilia.serving.stream_options import StreamOptions, stream_options
+from vigilia.serving.watched import Watched, scrubbed
+from vigilia.stream import StreamClassifier
+
+__all__ = ["StepTimes", "Supervisor"]
+
+log = logging.getLogger("vigilia.serving")
+
+T = TypeVar("T")
+
+_LOOK_EVERY_SECONDS = 0.25
+_ANSWER_SECONDS = 30.0
+_CPU_BATCH, _GPU_BATCH = 1, 16
+
+StepTimes = Callable[[float, int], None]
+"""Told the seconds and the rows of every batch."""
+
+
+class Supervisor:
+    """Runs streams until it is closed.
+
+    Args:
+        model: in evaluation mode.
+        journal: of their results.
+        folder: of their snapshots; made if absent.
+        most_streams: room in the engine.
+        batch: streams stepped together; None for 1 on a CPU and 16 elsewhere.
+        snapshot_seconds: how often a stream's state is saved.
+        hub: who is told of events.
+        on_step: told of every batch.
+
+    Attributes:
+        engine: that steps.
+        model_hash: which model.
+    """
+
+    def __init__(
+        self,
+        model: StreamClassifier,
+        journal: Journal,
+        folder: Path,
+        *,
+        most_streams: int = 16,
+        batch: int | None = None,
+        snapshot_seconds: float = 10.0,
+        hub: Hub | None = None,
+        on_step: StepTimes = lambda seconds, rows: None,
+    ) -> None:
+        folder.mkdir(parents=True, exist_ok=True)
+        self.model = model
+        self.journal = journal
+        self.hub = hub or Hub()
+        self.model_hash = fingerprint(model)
+        on_cpu = model.init_state(1).logits.device.type == "cpu"
+        self.engine = StepEngine(
+            model,
+            streams=most_streams,
+            batch=batch or (_CPU_BATCH if on_cpu else _GPU_BATCH),
+            drop_oldest=True,
+        )
+        self.feeding = Feeding(
+            self.engine, model, model_hash=self.model_hash, journal=journal, folder=folder
+        )
+        self._taker = ResultTaker(
+            self.engine,
+            journal,
+            self.hub,
+            self.feeding,
+            model_hash=self.model_hash,
+            snapshot_seconds=snapshot_seconds,
+            on_retry=self._between_tries,
+        )
+        self._on_step = on_step
+        self._streams: dict[str, Watched] = {}
+        self._by_engine_name: dict[str, Watched] = {}
+        self._changing = threading.RLock()
+        self._calls: queue.SimpleQueue[Callable[[], None]] = queue.SimpleQueue()
+        self._stopping = threading.Event()
+        self._generation = 0
+        self.broken: Exception | None = None
+        self._thread = threading.Thread(target=self._run, name="vigilia-steps", daemon=True)
+        self._thread.start()
+
+    # What there is.
+
+    @property
+    def streams(self) -> list[Watched]:
+        """All streams, in the order in which they came."""
+        return list(self._streams.values())
+
+    def get(self, name: str) -> Watched | None:
+        """A stream; None if there is none of that name."""
+        return self._streams.get(name)
+
+    @property
+    def problem(self) -> str:
+        """Why the service does not work now; empty if it does."""
+        if self.broken is not None:
+            return f"stepping has ended: {self.broken}"
+        return self._taker.problem
+
+    @property
+    def alive(self) -> bool:
+        """Whether the thread that steps is there."""
+        return self._thread.is_alive()
+
+    @property
+    def write_failures(self) -> int:
+        """Writes that failed."""
+        return self._taker.failures
+
+    @property
+    def commit_seconds(self) -> float:
+        """Of the last write."""
+        return self._taker.commit_seconds
+
+    # Streams come and go.
+
+    def add(
+        self,
+        options: StreamOptions,
+        *,
+        table: Mapping[str, Any] | None = None,
+        running: bool = True,
+    ) -> Watched:
+        """Adds a stream, and starts it.
+
+        Args:
+            options: of the stream.
+            table: as it was declared over HTTP, to be remembered; None if a file declares it.
+            running: start it.
+
+        Raises:
+            OptionError: the name is taken, or there is no room.
+        """
+        with self._changing:
+            if options.name.casefold() in (name.casefold() for name in self._streams):
+                raise OptionError(f"there already is a stream named {options.name!r}")
+            if len(self._streams) >= self.engine.totals().room + self.engine.totals().streams:
+                raise OptionError(
+                    f"there is room for {len(self._streams)} streams; remove one, or set "
+                    "`most_streams` higher"
+                )
+            watched = Watched(options, declared=table is not None)
+            if table is not None:
+                self.journal.declare(options.name, table, running)
+            self._streams[options.name] = watched
+            self._open(watched)
+            self.hub.publish("status", _status_event(watched))
+            if running and watched.status != "failed":
+                self._start(watched, again=False)
+            return watched
+
+    def add_declared(self) -> None:
+        """Adds the streams that were added over HTTP in earlier runs."""
+        for table, running in self.journal.declared():
+            try:
+                options = stream_options(Fields("a stream added over HTTP", table))
+                self.add(options, table=table, running=running)
+            except OptionError as error:
+                log.warning("a declared stream is left out", extra={"why": str(error)})
+
+    def start(self, name: str) -> Watched:
+        """Starts a stream that does not run; one that has ended is looked at again.
+
+        Raises:
+            OptionError: there is none of that name.
+        """
+        with self._changing:
+            watched = self._named(name)
+            if watched.running and watched.status in ("ended", "failed"):
+                self._stop(watched)
+            if not watched.running:
+                self._open(watched)
+                if watched.status != "failed":
+                    self._start(watched, again=True)
+            self.journal.set_running(name, True)
+            return watched
+
+    def stop(self, name: str) -> Watched:
+        """Stops a stream; it goes on from there when it is started again.
+
+        Raises:
+            OptionError: there is none of that name.
+        """
+        with self._changing:
+            watched = self._named(name)
+            self._stop(watched)
+            self.journal.set_running(name, False)
+            return watched
+
+    def remove(self, name: str, *, forget: bool = False) -> None:
+        """Removes a stream.
+
+        Args:
+            name: of the stream.
+            forget: delete its results, too.
+
+        Raises:
+            OptionError: there is none of that name.
+        """
+        with self._changing:
+            watched = self._named(name)
+            self._stop(watched)
+            self.journal.undeclare(name)
+            if forget:
+                self.feeding.snapshot_path(name).unlink(missing_ok=True)
+                self.journal.forget(name)
+            del self._streams[name]
+            self.hub.publish("status", {"stream": name, "status": "removed", "problem": ""})
+
+    def close(self) -> None:
+        """Stops everything; every stream's state is saved. Idempotent."""
+        with self._changing:
+            for watched in self.streams:  # all at once: each may be waiting for its camera
+                if watched.watch is not None:
+                    watched.watch.stopped.set()
+            for watched in self.streams:
+                self._stop(watched)
+        self._stopping.set()
+        self._wake()
+        self._thread.join(timeout=_ANSWER_SECONDS)
+
+    def _named(self, name: str) -> Watched:
+        watched = self._streams.get(name)
+        if watched is None:
+            raise OptionError(f"there is no stream named {name!r}")
+        return watched
+
+    def _open(self, watched: Watched) -> None:
+        """Finds out how far it is labelled."""
+        options = watched.options
+        # A camera's model may be exchanged; a recording's labels are one model's.
+        identity: dict[str, Any] = {"kind": "camera" if options.live else "recording"}
+        if not options.live:
+            identity["model"] = self.model_hash
+        try:
+            self.journal.open_stream(
+                watched.name,
+                classes=self.model.classes,
+                identity=identity,
+                segmenter=options.segmenter,
+                cell_seconds=min(1.0, self.model.preprocessing.stride_seconds),
+            )
+            self._set(watched, "stopped", "")
+        except VigiliaError as error:
+            self._set(watched, "failed", str(error))
+
+    def _start(self, watched: Watched, *, again: bool) -> None:
+        if not again and not watched.options.follow and self.journal.ended(watched.name):
+            self._set(watched, "ended", "")
+            return
+        self._generation += 1
+        watched.engine_name = f"{watched.name}/{self._generation}"
+        watch = Watch(report=lambda status, problem: self._report(watched, watch, status, problem))
+        watched.watch, watched.place = watch, None
+        watched.saved_at = time.monotonic()
+        self._by_engine_name[watched.engine_name] = watched
+        self.engine.add(watched.engine_name)
+        self._set(watched, "waiting", "")
+
+        def pieces() -> Iterator[Piece]:
+            return self.feeding.pieces(watched, watch)
+
+        watched.feeder = Feeder(self.engine, watched.engine_name, pieces)
+
+    def _stop(self, watched: Watched) -> None:
+        if watched.feeder is None or watched.watch is None:
+            if watched.status not in ("ended", "failed"):
+                self._set(watched, "stopped", "")
+            return
+        watched.watch.stopped.set()
+        watched.feeder.stop()
+        self._call(lambda: self._detach(watched))
+        if watched.status not in ("ended", "failed"):
+            self._set(watched, "stopped", "")
+
+    def _detach(self, watched: Watched) -> None:
+        """Takes a stream out of the engine; in the thread that steps, or when it has ended."""
+        if watched.engine_name in self.engine.names:
+            self._taker.save(watched)
+            self.engine.remove(watched.engine_name)
+        self._by_engine_name.pop(watched.engine_name, None)
+        watched.feeder = watched.watch = watched.place = None
+        watched.read = watched.state_kept = None
+        watched.engine_name = ""
+
+    def _report(self, watched: Watched, watch: Watch, status: Status, problem: str) -> None:
+        if watched.watch is not watch or watch.stopped.is_set():
+            return  # an earlier run of the stream, on its way out
+        if status == "reconnecting":
+            watched.reconnects += 1
+        self._set(watched, status, problem)
+
+    def _set(self, watched: Watched, status: Status, problem: str) -> None:
+        problem = scrubbed(problem, watched.options)
+        if (status, problem) == (watched.status, watched.problem):
+            return
+        watched.status, watched.problem = status, problem
+        level = logging.WARNING if status in ("failed", "reconnecting") else logging.INFO
+        log.log(level, "stream %s", status, extra={"stream": watched.name, "why": problem})
+        self.hub.publish("status", _status_event(watched))
+
+    # The thread that steps.
+
+    def _call(self, function: Callable[[], T]) -> T:
+        """Runs a function between two steps and waits for its result."""
+        if not self._thread.is_alive():
+            return function()
+        future: Future[T] = Future()
+
+        def run() -> None:
+            try:
+                future.set_result(function())
+            except BaseException as error:
+                future.set_exception(error)
+
+        self._calls.put(run)
+        self._wake()
+        return future.result(timeout=_ANSWER_SECONDS)
+
+    def _wake(self) -> None:
+        with self.engine.changed:
+            self.engine.changed.notify_all()
+
+    def _run(self) -> None:
+        try:
+            while not self._stopping.is_set():
+                self._run_calls()
+                self._poll()
+            self._run_calls()
+        except Exception as error:  # told by /healthz, so that whoever watches us restarts us
+            self.broken = error
+            log.exception("stepping has ended")
+
+    def _run_calls(self) -> None:
+        while True:
+            try:
+                call = self._calls.get_nowait()
+            except queue.Empty:
+                return
+            call()
+
+    def _poll(self) -> None:
+        engine = self.engine
+        with engine.changed:
+            due = engine.due_in_seconds()
+            if (due is None or due > 0) and self._calls.empty():
+                engine.changed.wait(_LOOK_EVERY_SECONDS if due is None else due)
+        batches, rows, began = engine.totals().batches, engine.totals().rows, time.perf_counter()
+        found = engine.poll()
+        if engine.totals().batches > batches:
+            self._on_step(time.perf_counter() - began, engine.totals().rows - rows)
+        results = []
+        ended = []
+        for result in found:
+            watched = self._by_engine_name.get(result.name)
+            if watched is None:
+                continue
+            if result.kind == "ended":
+                ended.append((watched, result))
+            else:
+                results.append((watched, result))
+        if results:
+            self._taker.take(results)
+        for watched, result in ended:
+            self._end(watched, result)
+
+    def _end(self, watched: Watched, result: Result) -> None:
+        """A stream has nothing more to say."""
+        if watched.watch is None or watched.watch.stopped.is_set():
+            return  # it was stopped
+        error = result.error
+        if error is not None and not isinstance(error, VigiliaError | OSError):
+            log.error("a stream failed", exc_info=error, extra={"stream": watched.name})
+        self._detach(watched)
+        if error is None:
+            with contextlib.suppress(sqlite3.Error):  # then its end is found again next time
+                self.journal.ended(watched.name, True)
+            self._set(watched, "ended", "")
+        else:
+            self._set(watched, "failed", str(error) or type(error).__name__)
+
+    def _between_tries(self, seconds: float) -> bool:
+        """Waits while results cannot be written; False if the service is ending."""
+        self._run_calls()
+        return not self._stopping.wait(seconds)
+
+
+def _status_event(watched: Watched) -> dict[str, Any]:
+    return {"stream": watched.name, "status": watched.status, "problem": watched.problem}
