@@ -217,7 +217,7 @@ def test_real_tables_have_the_problems_that_they_have(shared_data: Path) -> None
         ("boris/otx_parser_test.otx", "XML, but no file of ELAN"),
         ("boris/test_time_budget1.json", "JSON, but of no format"),
         ("edf/test_uneven_samp.edf", "without annotations"),
-        ("nwb/1.0.3_nwbfile.nwb", "not a text file"),
+        ("nwb/1.0.3_nwbfile.nwb", "without labelled intervals"),
         ("actigraphy/example_01.AWD", "no column for the label"),
         ("actigraphy/test_sample.mtn", "XML, but no file of ELAN"),
         ("epic_tent/Synchronised_action_label.txt", "says no times"),

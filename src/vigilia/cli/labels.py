@@ -36,7 +36,7 @@ __all__ = ["labels"]
 labels = typer.Typer(
     name="labels",
     help="Show, convert and check annotation files: CSV, BORIS, ELAN, DeepEthogram, EDF+, "
-    "hypnograms, WebVTT, frame lists, ActivityNet.",
+    "hypnograms, YASA, WebVTT, frame lists, FERAL, Label Studio, NWB, Excel, ActivityNet.",
     no_args_is_help=True,
     rich_markup_mode="markdown",
 )
@@ -145,8 +145,9 @@ def convert(
 ) -> None:
     """Convert annotations, or a timeline.json of `vigilia run`, into another tool's format.
 
-    FORMAT is csv, boris, boris-tabular, boris-aggregated, elan, deepethogram, edf, bdf, hypnogram,
-    frames, vtt or activitynet. What the format cannot hold is named in one line. A recording that
+    FORMAT is csv, xlsx, boris, boris-tabular, boris-aggregated, elan, deepethogram, edf, bdf,
+    hypnogram, yasa, yasa-table, frames, feral, label-studio, nwb, vtt or activitynet. What the
+    format cannot hold is named in one line. A recording that
     cannot be used is named in one line, too; the others are converted, and the exit code is 2.
 
     Examples:

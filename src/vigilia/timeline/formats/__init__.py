@@ -18,10 +18,15 @@ from vigilia.timeline.formats.deepethogram import DEEPETHOGRAM
 from vigilia.timeline.formats.detect import detect
 from vigilia.timeline.formats.edf import BDF, EDF
 from vigilia.timeline.formats.elan import ELAN
+from vigilia.timeline.formats.feral import FERAL
 from vigilia.timeline.formats.format import Format, Options, lost
 from vigilia.timeline.formats.frames import FRAMES, HYPNOGRAM
+from vigilia.timeline.formats.label_studio import LABEL_STUDIO
+from vigilia.timeline.formats.nwb import NWB
 from vigilia.timeline.formats.results import TIMELINE
 from vigilia.timeline.formats.webvtt import VTT
+from vigilia.timeline.formats.xlsx import XLSX
+from vigilia.timeline.formats.yasa import YASA, YASA_TABLE
 
 __all__ = [
     "FORMATS",
@@ -37,6 +42,7 @@ __all__ = [
 
 FORMATS: dict[str, Format] = {
     "csv": CSV,
+    "xlsx": XLSX,
     "boris": BORIS,
     "boris-tabular": TABULAR,
     "boris-aggregated": AGGREGATED,
@@ -45,7 +51,12 @@ FORMATS: dict[str, Format] = {
     "edf": EDF,
     "bdf": BDF,
     "hypnogram": HYPNOGRAM,
+    "yasa": YASA,
+    "yasa-table": YASA_TABLE,
     "frames": FRAMES,
+    "feral": FERAL,
+    "label-studio": LABEL_STUDIO,
+    "nwb": NWB,
     "vtt": VTT,
     "activitynet": ACTIVITYNET,
     "timeline": TIMELINE,
@@ -176,15 +187,20 @@ def _labelled(several: tuple[Annotations, ...], chosen: Format) -> tuple[Annotat
 
 
 def format_of_name(path: str | Path) -> str:
-    """The format that a name's ending means when it is written.
+    """The format that a name's ending means when it is written; of several, the longest one.
 
     Raises:
-        OptionError: none, or several.
+        OptionError: none.
     """
     ending = os.fspath(path).lower()
-    for name, format in FORMATS.items():
-        if any(ending.endswith(suffix) for suffix in format.suffixes):
-            return name
+    fits = {
+        suffix: name
+        for name, format in FORMATS.items()
+        for suffix in format.suffixes
+        if ending.endswith(suffix)
+    }
+    if fits:
+        return fits[max(fits, key=len)]
     raise OptionError(
         f"{path}: the ending does not say the format; choose one of {', '.join(_written())}"
     )

@@ -16,8 +16,12 @@ from vigilia.timeline.formats.boris_project import is_boris
 from vigilia.timeline.formats.csv_columns import LABEL_NAMES
 from vigilia.timeline.formats.deepethogram import is_deepethogram
 from vigilia.timeline.formats.edf import BDF_START, EDF_START
+from vigilia.timeline.formats.feral import is_feral
 from vigilia.timeline.formats.frames import is_hypnogram, is_list
 from vigilia.timeline.formats.jsons import parse_json
+from vigilia.timeline.formats.label_studio import is_label_studio
+from vigilia.timeline.formats.nwb import HDF5_START
+from vigilia.timeline.formats.yasa import is_yasa, is_yasa_table
 from vigilia.timeline.tables import XLSX_START, plain_name, read_table, split_separator
 from vigilia.timeline.texts import read_bytes, read_text
 
@@ -44,7 +48,9 @@ def _kind_of(path: Path) -> str:
         return "bdf"
     if data[:4] == XLSX_START:
         header = read_table(path).header
-        return _export(header) if is_export(header) else "csv"
+        return _export(header) if is_export(header) else "xlsx"
+    if data[:8] == HDF5_START:
+        return "nwb"
     text = read_text(path)
     start = text.lstrip()[:4096]
     if start.startswith("WEBVTT"):
@@ -64,6 +70,12 @@ def _kind_of_json(text: str, path: Path) -> str:
         return "boris"
     if isinstance(content, dict) and content.get("format") == JSON_FORMAT:
         return "timeline"
+    if is_yasa(content):
+        return "yasa"
+    if is_feral(content):
+        return "feral"
+    if is_label_studio(content):
+        return "label-studio"
     if is_activitynet(content):
         return "activitynet"
     if isinstance(content, list) and all(isinstance(one, int | str | None) for one in content):
@@ -80,6 +92,8 @@ def _kind_of_table(text: str) -> str:
     header = next((row for row in rows[:40] if is_export(row)), None)
     if header is not None and (header is rows[0] or plain_name(rows[0][0]) == "observation_id"):
         return _export(header)
+    if rows and is_yasa_table(rows[0]):
+        return "yasa-table"
     if len(rows) > 1 and is_deepethogram(rows[0], rows[1]):
         return "deepethogram"
     if lines and is_list(lines) and (len(lines) > 1 or plain_name(lines[0]) not in LABEL_NAMES):

@@ -28,6 +28,8 @@ from vigilia.timeline.timeline import UNOBSERVED
 __all__ = [
     "FRAMES",
     "HYPNOGRAM",
+    "codes_of",
+    "from_codes",
     "has_header",
     "is_hypnogram",
     "is_list",
@@ -67,7 +69,7 @@ def _read_frames(path: Path, options: Options) -> tuple[Annotations, ...]:
     if options.fps is None and options.epoch_seconds is None:
         raise LabelError(f"{path} holds one label a frame and no times; {FPS_HINT}")
     header = has_header(lines)
-    return (_from_codes(lines[header:], path, options, first_row=1 + header),)
+    return (from_codes(lines[header:], path, options, first_row=1 + header),)
 
 
 def _read_hypnogram(path: Path, options: Options) -> tuple[Annotations, ...]:
@@ -86,7 +88,7 @@ def _read_hypnogram(path: Path, options: Options) -> tuple[Annotations, ...]:
         codes = codes[header:]
         if len(codes) == 1 and len(codes[0]) > 2:
             codes = list(codes[0])
-    return (_from_codes(codes, path, options, first_row=1 + header),)
+    return (from_codes(codes, path, options, first_row=1 + header),)
 
 
 def _lines(path: Path) -> list[str]:
@@ -104,7 +106,15 @@ def _lines(path: Path) -> list[str]:
     return lines
 
 
-def _from_codes(codes: list[str], path: Path, options: Options, first_row: int = 1) -> Annotations:
+def from_codes(codes: list[str], path: Path, options: Options, first_row: int = 1) -> Annotations:
+    """One code a frame or an epoch as bouts; codes that mean nothing are time without observation.
+
+    Args:
+        codes: one a cell.
+        path: the file, which also names the recording.
+        options: the length of a cell: `epoch_seconds` if these are stages of sleep, else `fps`.
+        first_row: where the first code stands in the file.
+    """
     # Both may be given where many files are read alike; codes of stages are epochs.
     step = options.epoch_seconds if options.fps is None or is_hypnogram(codes[:200]) else None
 
@@ -136,7 +146,7 @@ def _write_frames(several: Sequence[Annotations], options: Options) -> str:
     fps = options.fps or annotations.fps
     if fps is None:
         raise LabelError(f"{annotations.path} does not say its frame rate; {FPS_HINT}")
-    codes = _codes(annotations, fps, UNOBSERVED)
+    codes = codes_of(annotations, fps, UNOBSERVED)
     return _joined(codes, annotations, "list of frames")
 
 
@@ -149,7 +159,7 @@ def _write_hypnogram(several: Sequence[Annotations], options: Options) -> str:
     numeric = bool(annotations.labels) and all(
         re.fullmatch(r"-?\d+", label) for label in annotations.labels
     )
-    codes = _codes(annotations, 1 / options.epoch_seconds, "-1" if numeric else "?")
+    codes = codes_of(annotations, 1 / options.epoch_seconds, "-1" if numeric else "?")
     return _joined(codes, annotations, "hypnogram")
 
 
@@ -163,8 +173,17 @@ def _joined(codes: list[str], annotations: Annotations, kind: str) -> str:
     return "\n".join(codes) + "\n"
 
 
-def _codes(annotations: Annotations, fps: float, unknown: str) -> list[str]:
-    """The label that covers most of each cell."""
+def codes_of(annotations: Annotations, fps: float, unknown: str) -> list[str]:
+    """The label that covers most of each cell.
+
+    Args:
+        annotations: one subject by one scorer, one label at a time.
+        fps: cells a second.
+        unknown: what a cell is called that no label covers.
+
+    Raises:
+        LabelError: there are several subjects or scorers, or bouts overlap.
+    """
     track = states(annotations)
     count = max(1, round(annotations.end_seconds * fps))
     edges = np.arange(count + 1) / fps
