@@ -50,7 +50,7 @@ class StatePool:
         # A batch of one is a view of its row and needs no room of its own.
         self._batch = model.init_state(batch, dtype=dtype) if batch > 1 else None
         self._free = list(range(rows))
-        self._device = model.head.weight.device
+        self._device = self._all.logits.device
 
     @property
     def nbytes(self) -> int:
@@ -61,6 +61,16 @@ class StatePool:
     def nbytes_per_stream(self) -> int:
         """Bytes of one row: what a stream remembers."""
         return self._all.nbytes // (self.rows + 1)
+
+    @property
+    def device(self) -> torch.device:
+        """Where the states lie."""
+        return self._device
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """Of the clips that go with them."""
+        return self._all.logits.dtype
 
     @property
     def free(self) -> int:

@@ -67,7 +67,8 @@ def chunk_attention(
             earlier = torch.arange(mask.shape[-1], device=mask.device) < mask.shape[-2]  # (2N,)
             hidden = empty[:, None] & earlier  # (R, 2N)
             mask = mask.masked_fill(hidden[:, None, None], float("-inf"))
-            mask = mask.repeat_interleave(count, dim=0)  # (R * G, h, N, 2N)
+            if len(empty) > 1:  # one row's mask serves all of its windows
+                mask = mask.repeat_interleave(count, dim=0)  # (R * G, h, N, 2N)
         out = attend_heads(q_part.flatten(0, 1), k_part.flatten(0, 1), v_part.flatten(0, 1), mask)
         mixed.append(out.unflatten(0, (-1, count)))
     return mixed[0] if len(mixed) == 1 else torch.cat(mixed, dim=1)

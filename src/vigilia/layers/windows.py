@@ -14,6 +14,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from vigilia.layers.attention import attend_heads
+
 __all__ = [
     "ShiftPlan",
     "Size",
@@ -154,8 +156,7 @@ def window_attention(
 
 
 def _attend(q: Tensor, k: Tensor, v: Tensor, bias: Tensor) -> Tensor:
-    out = F.scaled_dot_product_attention(q, k, v, attn_mask=bias[None])
-    return out.transpose(1, 2).flatten(2)
+    return attend_heads(q, k, v, bias[None])
 
 
 # Tensors that are made while torch traces a graph are not real and must not stay in a cache;

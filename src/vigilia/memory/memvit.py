@@ -45,7 +45,7 @@ from torch import Tensor, nn
 from vigilia.errors import OptionError
 from vigilia.memory.base import Features, Readers, chosen_dims
 from vigilia.memory.reading import MemoryReader, slot_bias
-from vigilia.memory.slots import push
+from vigilia.memory.slots import any_due, push
 from vigilia.state import State
 
 __all__ = ["CachedStage", "MemvitMemory", "MemvitStage", "MemvitState", "Size"]
@@ -111,6 +111,11 @@ class MemvitStage(nn.Module):
 
     def to_grid(self, x: Tensor) -> Tensor:
         """Brings tokens of any grid to the cache's. x: (B, T', H', W', D) -> (B, T, H, W, D)."""
+        if torch.compiler.is_exporting():  # other runtimes have no pooling to a given grid
+            for axis, size in enumerate(self.grid, start=1):
+                shares = _shares(x.shape[axis], size).to(x)
+                x = (x.movedim(axis, -1) @ shares).movedim(-1, axis)
+            return x
         return F.adaptive_avg_pool3d(x.movedim(-1, 1), self.grid).movedim(1, -1)
 
     def compress(self, newest: Tensor) -> tuple[Tensor, Tensor]:
@@ -271,6 +276,15 @@ class MemvitMemory(nn.Module):
     ) -> tuple[Tensor, MemvitState]:
         """Caches this clip when a row's turn has come; the embedding is the backbone's own."""
         due = (clips + 1) % self.write_every == 0
-        if due.is_meta or bool(due.any()):
+        if any_due(due):
             state = self._cache(features, state, seconds=seconds, clips=clips, due=due)
         return pooled, state
+
+
+def _shares(size: int, cells: int) -> Tensor:
+    """(size, cells): how much of each position goes into each cell, as in adaptive pooling."""
+    shares = torch.zeros(size, cells)
+    for cell in range(cells):
+        first, end = cell * size // cells, -(-(cell + 1) * size // cells)
+        shares[first:end, cell] = 1 / (end - first)
+    return shares
