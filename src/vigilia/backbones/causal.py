@@ -86,7 +86,7 @@ class CausalBackbone(StreamingBackbone):
                 f"reduces time, got {step_frames}"
             )
         self.step_frames = step_frames
-        *_, reached = self._borders(1, 64, 64, torch.float32)
+        *_, reached = self._borders(1, 64, 64)
         self.receptive_frames = step_frames + reached
 
     @abstractmethod
@@ -101,7 +101,7 @@ class CausalBackbone(StreamingBackbone):
         self, batch_size: int, *, height: int, width: int, device: torch.device, dtype: torch.dtype
     ) -> BackboneState:
         """See `StreamingBackbone.init_state`."""
-        stages, _ = self._borders(batch_size, height, width, dtype)
+        stages, _ = self._borders(batch_size, height, width)
         return map_tensors(
             lambda tensor: torch.zeros(tensor.shape, device=device, dtype=dtype), stages
         )
@@ -135,14 +135,16 @@ class CausalBackbone(StreamingBackbone):
             tokens = tokens + reader(tokens)
         return self.finish_stage(number, tokens), state
 
-    def _borders(
-        self, batch_size: int, height: int, width: int, dtype: torch.dtype
-    ) -> tuple[BackboneState, int]:
+    def _borders(self, batch_size: int, height: int, width: int) -> tuple[BackboneState, int]:
         """All borders, as tensors without content, and how many frames they reach back."""
         weights = {
             name: x.to("meta") for name, x in [*self.named_parameters(), *self.named_buffers()]
         }
-        clip = torch.empty(batch_size, 3, self.step_frames, height, width, device="meta")
+        clip = torch.empty(
+            (batch_size, 3, self.step_frames, height, width),
+            device="meta",
+            dtype=next(self.parameters()).dtype,
+        )
         probe = _Probe(self)
         with torch.no_grad():
             return cast(
