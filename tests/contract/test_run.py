@@ -58,7 +58,10 @@ def check_tiles(timeline: Timeline, start_seconds: float, end_seconds: float) ->
         strict=True,
     ):
         middle = float(start + end) / 2
-        assert timeline.label_at(middle) == timeline.classes[int(probabilities.argmax())]
+        label = timeline.label_at(middle)
+        assert label is not None
+        # Two steps that share a second half and half may leave two classes equal.
+        assert probabilities[timeline.classes.index(label)] >= probabilities.max() - 1e-6
 
 
 def by_hand(video: Path, model: StreamClassifier) -> Scores:

@@ -209,9 +209,9 @@ def test_a_row_that_jumps_starts_with_an_empty_memory(monkeypatch: pytest.Monkey
     seen: list[tuple[list[int], list[float]]] = []
     step = model.step
 
-    def watched(clip: Tensor, state: Any, *, seconds: Tensor) -> Any:
+    def watched(clip: Tensor, state: Any, *, seconds: Tensor, **options: Any) -> Any:
         seen.append((state.clips.tolist(), seconds.tolist()))
-        return step(clip, state, seconds=seconds)
+        return step(clip, state, seconds=seconds, **options)
 
     monkeypatch.setattr(model, "step", watched)
     options = dataclasses.replace(QUICK, carry_probability=0.0, rows=1)
