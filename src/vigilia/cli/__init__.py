@@ -20,6 +20,7 @@ from vigilia.cli.models import models
 from vigilia.cli.run import run
 from vigilia.cli.simulate import simulate
 from vigilia.cli.train import train
+from vigilia.cli.view import view
 from vigilia.errors import VigiliaError
 
 __all__ = ["app", "main"]
@@ -37,6 +38,7 @@ COMMANDS: dict[str, Callable[..., object]] = {
     "run": run,
     "train": train,
     "evaluate": evaluate,
+    "view": view,
     "models": models,
     "simulate": simulate,
     "demo": demo,

@@ -1,0 +1,29 @@
+// What there is to draw of one stream: segments, truth, colours, and which classes are drawn as one.
+
+import { colourIndices, MOST_COLOURS, rowOrder } from "./colours.js";
+import { Segments } from "./segments.js";
+
+/** What the timeline draws. Groups are the classes; of many, the rare ones are one group. */
+export function makeModel(stream, told) {
+  const { classes } = told;
+  const predicted = Segments.from(told.segments, classes);
+  const seconds = predicted.totals(classes.length);
+  const indices = colourIndices(classes, seconds);
+  const single = classes.length <= MOST_COLOURS;
+  const groups = single ? classes.map((_, code) => code)
+    : indices.map((index) => (index < 0 ? MOST_COLOURS - 1 : index));
+  const names = single ? [...classes] : new Array(MOST_COLOURS).fill("others");
+  const colours = single ? [...indices] : names.map((_, group) => (group < MOST_COLOURS - 1 ? group : -1));
+  if (!single) indices.forEach((index, code) => { if (index >= 0) names[index] = classes[code]; });
+  const totals = new Float64Array(names.length);
+  seconds.forEach((value, code) => { totals[groups[code]] += value; });
+  const codeOf = new Map(classes.map((label, code) => [label, code]));
+  return {
+    classes, groups, names, colours, indices, totals, predicted, shown: predicted, resolved: [],
+    order: rowOrder(names), truth: told.truth?.length ? Segments.from(told.truth, classes) : null,
+    extent: { start: predicted.start, end: Math.max(predicted.end, predicted.start + 1) },
+    wallStart: told.wall_start ?? null, density: null, revision: 0,
+    colourOf: (label) => indices[codeOf.get(label)] ?? -1,
+  };
+}
+

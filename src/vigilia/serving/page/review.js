@@ -1,0 +1,166 @@
+// Correcting by hand: what is to be corrected, what was corrected, what comes next.
+
+import { api } from "./api.js";
+import { colour } from "./colours.js";
+import { announce, el, fill, save, swatch, table } from "./dom.js";
+import { clock, csvCell, labelText, percent } from "./format.js";
+import { resolve } from "./segments.js";
+
+const NAME = "vigilia.by";
+
+/**
+ * The corrections of a stream. `model` has classes, predicted, shown, resolved; handlers:
+ * changed() after the corrections have changed, goTo(from, to) to look at a stretch, place() for
+ * the moment that is shown.
+ */
+export class Review {
+  constructor(nodes, stream, model, handlers) {
+    Object.assign(this, { nodes, stream, model, handlers });
+    this.corrections = [];
+    this.selection = null;
+    this.rank = -1;
+    this.mine = [];
+    nodes.by.value = localStorage.getItem(NAME) ?? "";
+    nodes.by.addEventListener("change", () => localStorage.setItem(NAME, nodes.by.value.trim()));
+  }
+
+  async load() {
+    try {
+      this.corrections = await api.corrections(this.stream.name);
+    } catch (error) {
+      this.note(`The corrections cannot be read: ${error.message}`);
+      return;
+    }
+    this.apply();
+  }
+
+  apply() {
+    const index = new Map(this.model.classes.map((label, code) => [label, code]));
+    this.model.resolved = resolve(this.corrections);
+    this.model.shown = this.model.predicted.corrected(this.model.resolved.map((one) => ({
+      start: one.start_seconds, end: one.end_seconds, code: index.get(one.label) ?? -1,
+    })));
+    this.model.revision += 1;
+    this.list();
+    this.handlers.changed();
+  }
+
+  /** What a key would correct now: the selection, else the bout under the playhead. */
+  target() {
+    if (this.selection) return this.selection;
+    const { shown } = this.model;
+    const at = shown.at(this.handlers.place());
+    return at < 0 ? null : [shown.starts[at], shown.ends[at]];
+  }
+
+  /** Gives the target a label; null: nothing can be seen; undefined confirms what it has. */
+  async label(label) {
+    const target = this.target();
+    if (!target) {
+      this.note("There is no bout here.");
+      return;
+    }
+    const [start, end] = target;
+    const at = this.model.shown.at((start + end) / 2);
+    const said = label === undefined ? this.model.classes[this.model.shown.codes[at]] ?? null : label;
+    try {
+      const made = await api.correct(this.stream.name, {
+        start_seconds: start, end_seconds: end, label: said, by: this.nodes.by.value.trim(),
+      });
+      this.corrections = [...this.corrections.filter((one) => one.id !== made.id), made];
+      this.mine.push(made.id);
+    } catch (error) {
+      this.note(`Not saved: ${error.message}`);
+      return;
+    }
+    this.selection = null;
+    this.apply();
+    this.note(`${clock(start)} to ${clock(end)} is ${labelText(said)}.`);
+    if (this.rank >= 0) this.next(1, true);
+  }
+
+  async undo(id = this.mine.at(-1)) {
+    if (id === undefined) {
+      this.note("There is nothing to undo.");
+      return;
+    }
+    const one = this.corrections.find((known) => known.id === id);
+    try {
+      await api.takeBack(this.stream.name, id);
+    } catch (error) {
+      if (error.status !== 404) {
+        this.note(`Not undone: ${error.message}`);
+        return;
+      }
+    }
+    this.mine = this.mine.filter((known) => known !== id);
+    this.corrections = this.corrections.filter((known) => known.id !== id);
+    this.rank = -1;
+    this.apply();
+    if (one) {
+      this.note(`Undone: ${clock(one.start_seconds)} to ${clock(one.end_seconds)}.`);
+      this.handlers.goTo(one.start_seconds, one.end_seconds);
+    }
+  }
+
+  /** Goes to the next stretch by doubt that nobody has looked at; `by` -1 to the one before. */
+  next(by, quietly = false) {
+    const { predicted, resolved } = this.model;
+    const order = predicted.byDoubt();
+    const touched = (i) => resolved.some((one) =>
+      one.start_seconds < predicted.ends[i] - 1e-6 && one.end_seconds > predicted.starts[i] + 1e-6);
+    let rank = this.rank + by;
+    while (rank >= 0 && rank < order.length && touched(order[rank])) rank += by;
+    if (rank < 0 || rank >= order.length) {
+      if (!quietly || !order.length) this.note(order.length ? "There is none further." : "Nothing is labelled yet.");
+      else this.note("That was the last one.");
+      return;
+    }
+    this.rank = rank;
+    const i = order[rank];
+    this.selection = [predicted.starts[i], predicted.ends[i]];
+    this.handlers.goTo(...this.selection);
+    this.note(`Doubt ${rank + 1} of ${order.length}: ${labelText(this.model.classes[predicted.codes[i]])}, `
+      + `${clock(predicted.starts[i])} to ${clock(predicted.ends[i])}, confidence `
+      + `${predicted.confidences[i].toFixed(2)}.`);
+  }
+
+  note(text) {
+    this.nodes.note.textContent = text;
+    announce(text);
+  }
+
+  list() {
+    const { body } = this.nodes;
+    if (!this.corrections.length) {
+      fill(body, el("p", { class: "empty", text: "None yet. Choose a bout on the timeline, or press n "
+        + "for the least certain one, then press the number of its class." }));
+      return;
+    }
+    const rows = this.corrections.toSorted((a, b) => b.id - a.id).slice(0, 200).map((one) => [
+      el("button", { type: "button", text: clock(one.start_seconds, true),
+        onclick: () => this.handlers.goTo(one.start_seconds, one.end_seconds) }),
+      clock(one.end_seconds, true),
+      el("span", {}, swatch(one.label === null ? null : colour(this.model.colourOf(one.label))),
+        ` ${labelText(one.label)}`),
+      one.by,
+      el("button", { type: "button", text: "Remove", onclick: () => this.undo(one.id),
+        "aria-label": `Remove the correction from ${clock(one.start_seconds)}` }),
+    ]);
+    const seconds = this.model.resolved.reduce((sum, one) => sum + one.end_seconds - one.start_seconds, 0);
+    const whole = this.model.extent.end - this.model.extent.start;
+    fill(body,
+      el("div", { class: "row" }, el("button", { type: "button", text: "Save for training (CSV)",
+        onclick: () => this.save() })),
+      el("div", { class: "wide", tabindex: "0", role: "region", "aria-label": "Corrections" },
+        table(`${this.corrections.length} made; ${percent(seconds / whole)} of the time is checked`,
+          ["from", "to", "label", "by", ""], rows)));
+  }
+
+  save() {
+    const lines = this.model.resolved.map((one) => [one.start_seconds, one.end_seconds,
+      labelText(one.label), one.by].map(csvCell).join(","));
+    const text = ["start_seconds,end_seconds,label,scorer", ...lines, ""].join("\n");
+    save(new Blob([text], { type: "text/csv" }), `${this.stream.name}.corrections.csv`);
+  }
+}
