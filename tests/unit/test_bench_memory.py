@@ -252,6 +252,25 @@ def test_a_plan_that_cannot_work_is_one_line(arguments: dict, message: str) -> N
     assert "\n" not in str(caught.value)
 
 
+def test_processes_side_by_side_give_what_one_gives_and_tell_every_cell(
+    small: tuple[Plan, Path], tmp_path: Path
+) -> None:
+    plan, out = small
+    alone = bench_memory(plan, out)
+    beside = tmp_path / "beside"
+    beside.mkdir()
+    (beside / "eyes-0.safetensors").write_bytes((out / "eyes-0.safetensors").read_bytes())
+    told: list[str] = []
+    together = bench_memory(plan, beside, jobs=2, on_update=lambda update: told.append(update.told))
+    assert sorted(line.split(":")[0] for line in told) == [
+        "T1 gru seed 0",
+        "T1 none seed 0",
+        "T4 gru seed 0",
+        "T4 none seed 0",
+    ]
+    assert [one["all"] for one in together] == [one["all"] for one in alone]
+
+
 def test_jobs_must_be_positive(small: tuple[Plan, Path]) -> None:
     with pytest.raises(OptionError, match="jobs"):
         bench_memory(*small, jobs=0)

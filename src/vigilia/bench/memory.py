@@ -29,6 +29,9 @@ from vigilia.stream import StreamClassifier
 
 __all__ = ["BenchUpdate", "Plan", "bench_memory", "read_results"]
 
+LOOK_SECONDS = 1.0
+"""How often finished results of other processes are looked for."""
+
 
 @dataclass(frozen=True)
 class Plan:
@@ -119,10 +122,19 @@ def bench_memory(
     elif groups:
         # A fresh interpreter for each: torch's threads do not survive a fork.
         context = multiprocessing.get_context("spawn")
+        known = {_name(one) for one in read_results(plan, out)}
         with context.Pool(jobs, initializer=torch.set_num_threads, initargs=(1,)) as pool:
-            for tolds in pool.imap_unordered(_run_group_whole, groups):
-                for told in tolds:
-                    tell(told)
+            running = [pool.apply_async(_run_group_whole, (group,)) for group in groups]
+            while running:
+                running[0].wait(LOOK_SECONDS)
+                ready = [one for one in running if one.ready()]
+                running = [one for one in running if not one.ready()]
+                for one in read_results(plan, out):
+                    if _name(one) not in known:
+                        known.add(_name(one))
+                        tell(_told(one))
+                for over in ready:
+                    over.get()  # raises what went wrong there
     return read_results(plan, out)
 
 
@@ -141,8 +153,18 @@ def _place(out: Path, task: str, memory: str, seed: int) -> Path:
     return out / f"{task}-{memory}-{seed}.json"
 
 
-def _run_group_whole(group: tuple[Plan, Path, str, int]) -> list[str]:
-    return list(_run_group(*group))
+def _name(result: dict[str, Any]) -> tuple[str, str, int]:
+    return result["task"], result["memory"], result["seed"]
+
+
+def _told(result: dict[str, Any]) -> str:
+    task, memory, seed = _name(result)
+    return f"{task} {memory} seed {seed}: {result['all']['accuracy']:.3f}"
+
+
+def _run_group_whole(group: tuple[Plan, Path, str, int]) -> None:
+    for _ in _run_group(*group):
+        pass
 
 
 def _run_group(plan: Plan, out: Path, task_name: str, seed: int) -> Iterator[str]:
@@ -196,7 +218,7 @@ def _run_group(plan: Plan, out: Path, task_name: str, seed: int) -> Iterator[str
             "eyes": eyes.card,
         }
         write_atomically(_place(out, task_name, name, seed), json.dumps(told, indent=1))
-        yield f"{task_name} {name} seed {seed}: {result.all.accuracy:.3f}"
+        yield _told(told)
 
 
 def _as_dict(result: Score) -> dict[str, Any]:
