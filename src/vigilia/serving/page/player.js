@@ -120,8 +120,6 @@ function stills(host, stream, onTime, why) {
       picture.alt = `The recording at ${clock(asked)}`;
       picture.hidden = false;
       blank.hidden = true;
-      note.textContent = response.headers.has("X-Frame-Seconds") ? why
-        : "This browser cannot play the video; this is the latest picture of it.";
     } catch (error) {
       picture.hidden = true;
       blank.hidden = false;
