@@ -43,7 +43,7 @@ class ChangeState:
         gate: of the sensor-noise gate, which also measures the noise.
         ended: (G, G) the last frame of the last clip; None before the first.
         peaks: greatest change between two frames since then, by quantile, in units of the noise.
-        evidence: of the learned gate, 0 to 1: what has added up since the last step.
+        evidence: of the learned gate: what has added up since the last step.
     """
 
     gate: GateState = field(default_factory=init_gate)

@@ -15,7 +15,7 @@ Where the gate was not trained, or sees a change unlike any that it was trained 
 gate of `gate.py` decides. Distillation does not see what a skipped clip would have written into
 memory: measure on whole recordings before relying on it.
 
-Letters: B recordings, S clips, K classes, F features of `change.py`.
+Letters: B recordings, S clips, K classes, E features of `change.py`.
 """
 
 from __future__ import annotations
@@ -25,6 +25,7 @@ from collections.abc import Callable
 from dataclasses import replace
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from vigilia.errors import InputError, OptionError
@@ -38,14 +39,14 @@ MARGIN = 0.25
 
 
 class LearnedGate(nn.Module):
-    """Increment of evidence from what a clip changed. (..., F) -> (...) in 0..1.
+    """Increment of evidence from what a clip changed. (..., E) -> (...), never negative.
 
     Args:
         hidden: units of the hidden layer.
 
     Attributes:
-        low: (F,) least features seen in training; above `high` while there was none.
-        high: (F,) greatest.
+        low: (E,) least features seen in training; above `high` while there was none.
+        high: (E,) greatest.
     """
 
     low: Tensor
@@ -58,11 +59,13 @@ class LearnedGate(nn.Module):
         self.register_buffer("high", torch.zeros(FEATURES))
 
     def forward(self, features: Tensor) -> Tensor:
-        """features: (..., F) -> (...)."""
-        return torch.sigmoid(self.layers(features)[..., 0])
+        """features: (..., E) -> (...)."""
+        # Not a sigmoid: where it is sure it lets no gradient through, and could not be taught to
+        # let an event pass when the budget is small.
+        return F.softplus(self.layers(features)[..., 0] - 1)
 
     def knows(self, features: Tensor) -> bool:
-        """Whether features (F,) lie within what it was trained on, give or take `MARGIN`."""
+        """Whether features (E,) lie within what it was trained on, give or take `MARGIN`."""
         width = self.high - self.low
         if bool((width < 0).any()):
             return False
@@ -77,7 +80,7 @@ def step_now(increment: Tensor, evidence: Tensor) -> tuple[Tensor, Tensor]:
 
     Increments of 0.2 step every third clip: 0.2, 0.4, 0.6. Gradient flows through the evidence.
     """
-    total = (evidence + increment).clamp(max=1)
+    total = evidence + increment
     hard = (total >= 0.5).to(total.dtype)
     step = hard + total - total.detach()
     return step, (1 - step) * total
@@ -113,7 +116,7 @@ def train_gate(
     results: Tensor,
     *,
     budget: float,
-    pressure: float = 10.0,
+    pressure: float = 200.0,
     updates: int = 300,
     learning_rate: float = 1e-2,
     seed: int = 0,
@@ -123,10 +126,10 @@ def train_gate(
 
     Args:
         gate: to be trained.
-        features: (B, S, F) from `change_features`.
+        features: (B, S, E) from `change_features`.
         results: (B, S, K) probabilities that the model gave, ungated.
         budget: share of clips that may be stepped, above 0, up to 1.
-        pressure: weight of what is stepped beyond the budget.
+        pressure: weight of the squared share of steps beyond the budget.
         updates: over all recordings at once.
         learning_rate: Adam's.
         seed: of the noise on features, 5 % of their spread.

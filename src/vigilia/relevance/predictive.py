@@ -34,7 +34,7 @@ __all__ = [
 
 LEAST_VARIANCE = 1e-6
 PRIOR_ERRORS = 4.0
-"""The mean variance of all features counts as much as so many errors of each."""
+"""The mean variance of a place's features counts as much as so many errors of each."""
 
 
 @dataclass(frozen=True)
@@ -171,9 +171,9 @@ class TokenPredictor(nn.Module):
         # Until a half-life is over, the plain mean of all errors so far.
         fading = 1 - torch.exp2(-passed / self.half_life_seconds)
         rate = torch.maximum(1 / state.clips.clamp(min=1).float(), fading).view(-1, 1, 1)
-        # A variance of few errors is no measure of one feature: it leans on those of all features.
+        # A variance of few errors is no measure: it leans on that of all features of the place.
         lean = PRIOR_ERRORS / (PRIOR_ERRORS + 1 / rate)
-        all_features = state.variance.mean(dim=(1, 2), keepdim=True)
+        all_features = state.variance.mean(dim=2, keepdim=True)
         usual = torch.lerp(state.variance, all_features.expand_as(state.variance), lean)
         usual = usual.clamp(min=LEAST_VARIANCE)
         precision = torch.where(known, 1 / usual, torch.zeros_like(usual))
