@@ -1,7 +1,7 @@
 """The command line: each command is one library function with its defaults.
 
-Exit codes: 0 done, 1 `labels check` found something, 2 the input or the options cannot be used (one
-line says why), 130 interrupted. A traceback means a bug of ours.
+Exit codes: 0 done, 1 `labels check` or `doctor` found something, 2 the input or the options cannot
+be used (one line says why), 130 interrupted. A traceback means a bug of ours.
 """
 
 from __future__ import annotations
@@ -13,11 +13,14 @@ import typer
 
 from vigilia.cli.bench import bench
 from vigilia.cli.demo import demo
+from vigilia.cli.doctor import doctor
 from vigilia.cli.evaluate import evaluate
 from vigilia.cli.events import events
+from vigilia.cli.export import export
 from vigilia.cli.labels import labels
 from vigilia.cli.models import models
 from vigilia.cli.run import run
+from vigilia.cli.serve import serve
 from vigilia.cli.simulate import simulate
 from vigilia.cli.train import train
 from vigilia.cli.view import view
@@ -39,9 +42,12 @@ COMMANDS: dict[str, Callable[..., object]] = {
     "train": train,
     "evaluate": evaluate,
     "view": view,
+    "serve": serve,
+    "export": export,
     "models": models,
     "simulate": simulate,
     "demo": demo,
+    "doctor": doctor,
 }
 
 for name, command in COMMANDS.items():
