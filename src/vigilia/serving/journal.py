@@ -30,6 +30,7 @@ from typing import Any
 
 from vigilia.errors import OptionError, OutputError
 from vigilia.serving.cursor import Cursor, Row, advance
+from vigilia.serving.view_corrections import Said
 from vigilia.timeline import SegmenterOptions, SegmenterState
 from vigilia.timeline.seconds import SecondsState
 from vigilia.timeline.segmenter import init_segmenter
@@ -79,7 +80,8 @@ CREATE TABLE IF NOT EXISTS corrections (
     end_seconds REAL NOT NULL,
     label TEXT,
     by TEXT NOT NULL,
-    written_at REAL NOT NULL
+    written_at REAL NOT NULL,
+    taken_back_at REAL
 );
 CREATE INDEX IF NOT EXISTS corrections_of ON corrections (stream, id);
 CREATE TABLE IF NOT EXISTS declared (
@@ -309,14 +311,27 @@ class Journal:
 
     def correct(
         self, name: str, start_seconds: float, end_seconds: float, label: str | None, by: str
-    ) -> None:
-        """Notes what somebody says of a stretch; None takes back what was said of it."""
+    ) -> Said:
+        """Keeps what somebody says of a stretch; None: cannot be seen."""
         with self._lock:
-            self._database.execute(
+            now = time.time()
+            made = self._database.execute(
                 "INSERT INTO corrections (stream, start_seconds, end_seconds, label, by, "
                 "written_at) VALUES (?, ?, ?, ?, ?, ?)",
-                (name, start_seconds, end_seconds, label, by, time.time()),
+                (name, start_seconds, end_seconds, label, by, now),
             )
+            assert made.lastrowid is not None
+            return Said(made.lastrowid, start_seconds, end_seconds, label, by, now)
+
+    def take_back(self, name: str, number: int) -> bool:
+        """Takes a correction back; False if there is none of that number."""
+        with self._lock:
+            changed = self._database.execute(
+                "UPDATE corrections SET taken_back_at = ? "
+                "WHERE stream = ? AND id = ? AND taken_back_at IS NULL",
+                (time.time(), name, number),
+            )
+            return changed.rowcount == 1
 
     # Streams that were added over HTTP.
 

@@ -14,14 +14,12 @@ from pathlib import Path
 import numpy as np
 
 from vigilia.serving.cursor import Cursor, finished
+from vigilia.serving.view_corrections import Said
 from vigilia.timeline import Scores, Segment
 from vigilia.timeline.intervals import ROUNDING_SECONDS
 from vigilia.timeline.seconds import Second, finish_seconds, init_seconds, push_step, to_scores
 
-__all__ = ["Reader", "Said"]
-
-Said = tuple[float, float, str | None, str, float]
-"""Start, end, label (None takes back), by whom, written at."""
+__all__ = ["Reader"]
 
 
 class Reader:
@@ -107,14 +105,15 @@ class Reader:
                 (name,),
             )
 
-    def said(self, name: str) -> list[Said]:
-        """What people said and took back, in the order in which they did."""
+    def corrections(self, name: str) -> list[Said]:
+        """What people said and did not take back, in the order in which they did."""
         with self._open() as database:
-            return database.execute(
-                "SELECT start_seconds, end_seconds, label, by, written_at FROM corrections "
-                "WHERE stream = ? ORDER BY id",
+            found = database.execute(
+                "SELECT id, start_seconds, end_seconds, label, by, written_at FROM corrections "
+                "WHERE stream = ? AND taken_back_at IS NULL ORDER BY id",
                 (name,),
             ).fetchall()
+        return [Said(*one) for one in found]
 
     def parts(self, name: str) -> dict[str, float]:
         """Where each file of a recording lies on the stream's clock."""

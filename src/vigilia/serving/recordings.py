@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -113,6 +114,9 @@ def recording_items(
             if watch.wait(_LOOK_EVERY_SECONDS):
                 return
             parts = parts_of(source, follow=True)
+        if resume is not None and not resume.part and len(parts) > 1:
+            # It was the only file then, and a position in an only file does not name it.
+            resume = replace(resume, part=parts[0].name)
         last: Sample | None = None
         with open_parts(parts) as reader:
             on_open(reader)

@@ -26,8 +26,8 @@ GET    /api/v1/streams/{name}/frame.jpg         ?seconds= of a recording; else t
 GET    /api/v1/streams/{name}/parts             list[Part], recordings only
 GET    /api/v1/streams/{name}/video             ?part=0, with range requests; recordings only
 GET    /api/v1/streams/{name}/corrections       list[Correction]
-POST   /api/v1/streams/{name}/corrections       NewCorrection -> list[Correction] (201)
-DELETE /api/v1/streams/{name}/corrections       ?start_seconds=&end_seconds= -> list[Correction]
+POST   /api/v1/streams/{name}/corrections       NewCorrection -> Correction (201)
+DELETE /api/v1/streams/{name}/corrections       ?id= -> 204
 GET    /api/v1/streams/{name}/export            ?format=&corrected=&from=&to= -> a file
 GET    /api/v1/streams/{name}/summary           ?corrected=&from=&to= -> SummaryView
 GET    /api/v1/formats                          list[ExportFormat]
@@ -37,7 +37,10 @@ GET    /healthz, /readyz, /metrics
 
 from __future__ import annotations
 
-from typing import Literal, NotRequired, TypedDict
+from typing import Literal, NotRequired
+
+# Pydantic, which checks the answers, takes these from there only, up to Python 3.11.
+from typing_extensions import TypedDict
 
 __all__ = [
     "ClassSummaryView",
@@ -91,8 +94,6 @@ class Stream(TypedDict):
     wall_start: Unix time at 0 seconds; None where it is not known.
     problem: one line, empty if there is none; never holds a password.
     live: a camera: it has no end.
-    has_video: GET .../video works in a browser. has_frames: .../frame.jpg does.
-    has_seconds: there are probabilities.
     reconnects: connections that broke since the service was started.
     dropped: clips lost since then because stepping was too slow; they are holes.
     """
@@ -113,9 +114,6 @@ class Stream(TypedDict):
     duration_seconds: float | None
     lag_seconds: float | None
     wall_start: float | None
-    has_video: bool
-    has_frames: bool
-    has_seconds: bool
     reconnects: int
     dropped: int
 
@@ -213,21 +211,26 @@ class Part(TypedDict):
 
 
 class NewCorrection(TypedDict):
-    """What a person says of [start_seconds, end_seconds), in place of all that was said before."""
+    """What a person says about [start_seconds, end_seconds); label None: cannot be seen."""
 
     start_seconds: float
     end_seconds: float
-    label: str
+    label: str | None
     by: NotRequired[str]
 
 
 class Correction(TypedDict):
-    """What counts now; corrections do not overlap. DELETE takes back what is said of a stretch."""
+    """A correction that is kept; where two overlap the later one counts.
 
+    written_at: Unix time.
+    """
+
+    id: int
     start_seconds: float
     end_seconds: float
-    label: str
+    label: str | None
     by: str
+    written_at: float
 
 
 class ClassSummaryView(TypedDict):
@@ -285,3 +288,5 @@ class CorrectionEvent(TypedDict):
     """`event: correction`. `event: reset` without data: events were missed, ask for everything."""
 
     stream: str
+    id: int
+    removed: bool

@@ -1,0 +1,58 @@
+"""HTTP that does not wait for ever: a connection without a whole request is closed in time.
+
+Uvicorn limits how many connections there are, and how long one may be idle between requests, but
+waits without an end for the head of a request that comes byte by byte.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+from uvicorn.protocols.http.h11_impl import H11Protocol
+
+__all__ = ["PatientProtocol"]
+
+HEAD_SECONDS = 10.0
+
+
+class PatientProtocol(H11Protocol):
+    """Closes connections that take longer than `HEAD_SECONDS` over the head of a request."""
+
+    _waiting: asyncio.TimerHandle | None = None
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        super().connection_made(transport)
+        self._expect()
+
+    def data_received(self, data: bytes) -> None:
+        super().data_received(data)
+        self._look()
+
+    def on_response_complete(self) -> None:
+        super().on_response_complete()
+        self._look()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._forget()
+        super().connection_lost(exc)
+
+    def _look(self) -> None:
+        busy: Any = self.cycle is not None and not self.cycle.response_complete
+        if busy:
+            self._forget()
+        elif self._waiting is None and not self.transport.is_closing():
+            self._expect()
+
+    def _expect(self) -> None:
+        self._waiting = self.loop.call_later(HEAD_SECONDS, self._close)
+
+    def _forget(self) -> None:
+        if self._waiting is not None:
+            self._waiting.cancel()
+            self._waiting = None
+
+    def _close(self) -> None:
+        self._waiting = None
+        if not self.transport.is_closing():
+            self.transport.close()

@@ -1,0 +1,310 @@
+"""The routes of the API; what they answer is in `vigilia.serving.schema`."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Annotated, Any
+from urllib.parse import quote
+
+from fastapi import APIRouter, Body, HTTPException, Query, Request, Response
+from fastapi.responses import FileResponse, StreamingResponse
+from pydantic import BaseModel, ConfigDict, Field
+
+from vigilia.errors import VideoError
+from vigilia.serving.attention import memory_attention
+from vigilia.serving.cursor import Cursor
+from vigilia.serving.fields import Fields
+from vigilia.serving.pictures import MOST_PIXELS_WIDE, parts_view
+from vigilia.serving.room import Room
+from vigilia.serving.schema import (
+    Correction,
+    ExportFormat,
+    MemoryView,
+    Part,
+    SecondsView,
+    Stream,
+    TimelineView,
+)
+from vigilia.serving.stream_options import stream_options
+from vigilia.serving.view_recording import EXPORTS, MEDIA_TYPES
+from vigilia.serving.views import (
+    correction_view,
+    export,
+    grid,
+    stream_view,
+    summary_view,
+    timeline_of,
+    timeline_view,
+)
+from vigilia.serving.watched import Watched
+
+__all__ = ["routes"]
+
+From = Annotated[float, Query(alias="from", allow_inf_nan=False)]
+To = Annotated[float, Query(alias="to", allow_inf_nan=False)]
+Picture = Annotated[int, Query(ge=16, le=MOST_PIXELS_WIDE)]
+
+MOST_NAME = 100
+_BEGINNING, _END = -1e15, 1e15
+
+
+class NewCorrectionBody(BaseModel):
+    """See `schema.NewCorrection`."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    start_seconds: float = Field(allow_inf_nan=False)
+    end_seconds: float = Field(allow_inf_nan=False)
+    label: str | None
+    by: str = Field("", max_length=MOST_NAME)
+
+
+def routes(room: Room) -> APIRouter:
+    """The API over everything that a service has."""
+    router = APIRouter(prefix="/api/v1")
+    of_streams(router, room)
+    of_results(router, room)
+    of_pictures(router, room)
+    of_corrections(router, room)
+
+    @router.get("/formats")
+    def formats() -> list[ExportFormat]:
+        return [
+            {"format": name, "title": title, "suffix": suffix}
+            for name, (title, suffix, _) in EXPORTS.items()
+        ]
+
+    @router.get("/events")
+    async def events(request: Request) -> StreamingResponse:
+        if room.listeners.full:
+            raise HTTPException(503, "too many pages are open")
+        return room.listeners.response(request)
+
+    return router
+
+
+def _known(room: Room) -> Callable[[str], Watched]:
+    def known(name: str) -> Watched:
+        watched = room.supervisor.get(name)
+        if watched is None:
+            raise HTTPException(404, f"there is no stream named {name!r}")
+        return watched
+
+    return known
+
+
+def of_streams(router: APIRouter, room: Room) -> None:
+    """Streams: which there are, added, removed, started, stopped."""
+    known, supervisor = _known(room), room.supervisor
+
+    def view(watched: Watched) -> Stream:
+        name = watched.name
+        wall_start = supervisor.journal.wall_start(name)
+        return stream_view(watched, supervisor.journal.cursor(name), wall_start)
+
+    @router.get("/streams")
+    def streams() -> list[Stream]:
+        return [view(watched) for watched in supervisor.streams]
+
+    @router.post("/streams", status_code=201)
+    def add(table: Annotated[dict[str, Any], Body()]) -> Stream:
+        options = stream_options(Fields("the stream", table))
+        room.check_added(options)
+        if supervisor.get(options.name) is not None:
+            raise HTTPException(409, f"there already is a stream named {options.name!r}")
+        return view(supervisor.add(options, table=table))
+
+    @router.delete("/streams/{name}", status_code=204)
+    def remove(name: str, forget: bool = False) -> None:
+        known(name)
+        supervisor.remove(name, forget=forget)
+
+    @router.post("/streams/{name}/start")
+    def start(name: str) -> Stream:
+        known(name)
+        return view(supervisor.start(name))
+
+    @router.post("/streams/{name}/stop")
+    def stop(name: str) -> Stream:
+        known(name)
+        return view(supervisor.stop(name))
+
+
+def of_results(router: APIRouter, room: Room) -> None:
+    """What was seen, and what the model attends to."""
+    known, supervisor = _known(room), room.supervisor
+
+    def cursor_of(name: str) -> Cursor:
+        known(name)
+        cursor = supervisor.journal.cursor(name)
+        if cursor is None:
+            raise HTTPException(409, "this stream has no results that could be read")
+        return cursor
+
+    @router.get("/streams/{name}/timeline")
+    def timeline(name: str, start: From = _BEGINNING, end: To = _END) -> TimelineView:
+        return timeline_view(
+            room.reader,
+            cursor_of(name),
+            start,
+            end,
+            wall_start=supervisor.journal.wall_start(name),
+            truth=room.truth(known(name)),
+        )
+
+    @router.get("/streams/{name}/seconds")
+    def seconds(
+        name: str,
+        start: From = _BEGINNING,
+        end: To = _END,
+        points: Annotated[int, Query(ge=1, le=20_000)] = 4000,
+    ) -> SecondsView:
+        cursor = cursor_of(name)
+        anchor = cursor.start_seconds or 0.0
+        scores = room.reader.scores(cursor, start, end)
+        return grid(scores, anchor_seconds=anchor, cell_seconds=cursor.cell_seconds, points=points)
+
+    @router.get("/streams/{name}/memory")
+    def memory(name: str) -> MemoryView:
+        watched = known(name)
+        watched.want_memory()
+        read = watched.read
+        if read is None:
+            return {"seconds": None, "stages": []}
+        with room.looking:
+            found = memory_attention(
+                supervisor.model, read.state, read.frames, end_seconds=read.end_seconds
+            )
+        return {
+            "seconds": read.end_seconds,
+            "stages": [
+                {
+                    "stage": one.stage,
+                    "slots": [
+                        {"age_seconds": age, "span_clips": span, "attention": share}
+                        for age, span, share in zip(
+                            one.age_seconds, one.span_clips, one.slots, strict=True
+                        )
+                    ],
+                    "feedback_attention": one.feedback,
+                    "nothing_attention": one.nothing,
+                }
+                for one in found
+            ],
+        }
+
+    @router.get("/streams/{name}/export")
+    def download(
+        name: str,
+        format: str = "csv",
+        corrected: bool = False,
+        start: From = -math.inf,
+        end: To = math.inf,
+    ) -> Response:
+        watched = known(name)
+        timeline = timeline_of(
+            room.reader,
+            cursor_of(name),
+            watched,
+            supervisor.model,
+            start_seconds=start,
+            end_seconds=end,
+            corrections=room.reader.corrections(name) if corrected else None,
+            with_scores=format == "json",
+        )
+        data, file, media_type = export(timeline, format, name + ".corrected" * corrected)
+        disposition = f"attachment; filename*=UTF-8''{quote(file)}"
+        return Response(data, media_type=media_type, headers={"Content-Disposition": disposition})
+
+    @router.get("/streams/{name}/summary")
+    def summary(
+        name: str, corrected: bool = False, start: From = -math.inf, end: To = math.inf
+    ) -> dict[str, Any]:
+        return summary_view(
+            timeline_of(
+                room.reader,
+                cursor_of(name),
+                known(name),
+                supervisor.model,
+                start_seconds=start,
+                end_seconds=end,
+                corrections=room.reader.corrections(name) if corrected else None,
+            )
+        )
+
+
+def of_pictures(router: APIRouter, room: Room) -> None:
+    """What it looks like."""
+    known = _known(room)
+
+    @router.get("/streams/{name}/frame.jpg")
+    def frame(
+        name: str,
+        seconds: Annotated[float | None, Query(allow_inf_nan=False)] = None,
+        width: Picture = MOST_PIXELS_WIDE,
+    ) -> Response:
+        watched = known(name)
+        picture = None
+        if watched.options.live or (seconds is None and watched.picture is not None):
+            picture = room.pictures.latest(watched, width)
+        else:
+            try:
+                at = -math.inf if seconds is None else seconds
+                picture = room.pictures.at(watched, at, room.reader.parts(name), width)
+            except VideoError as error:
+                raise HTTPException(404, str(error)) from error
+        if picture is None:
+            raise HTTPException(404, "no frame has come yet")
+        return Response(picture, media_type="image/jpeg", headers={"Cache-Control": "no-store"})
+
+    @router.get("/streams/{name}/parts")
+    def parts(name: str) -> list[Part]:
+        watched = known(name)
+        if watched.options.live:
+            return []
+        try:
+            return parts_view(watched, room.reader.parts(name))
+        except VideoError as error:
+            raise HTTPException(404, str(error)) from error
+
+    @router.get("/streams/{name}/video")
+    def video(name: str, part: Annotated[int, Query(ge=0)] = 0) -> FileResponse:
+        watched = known(name)
+        if watched.options.live:
+            raise HTTPException(404, "a camera has no file; frame.jpg shows its latest frame")
+        try:
+            path = room.part(watched, part)
+        except VideoError as error:
+            raise HTTPException(404, str(error)) from error
+        media_type = MEDIA_TYPES.get(path.suffix.lower())
+        if media_type is None:
+            raise HTTPException(404, "browsers cannot play this video; frame.jpg shows its frames")
+        return FileResponse(path, media_type=media_type, content_disposition_type="inline")
+
+
+def of_corrections(router: APIRouter, room: Room) -> None:
+    """What people say."""
+    known, journal, hub = _known(room), room.supervisor.journal, room.supervisor.hub
+
+    @router.get("/streams/{name}/corrections")
+    def corrections(name: str) -> list[Correction]:
+        known(name)
+        return [correction_view(one) for one in room.reader.corrections(name)]
+
+    @router.post("/streams/{name}/corrections", status_code=201)
+    def correct(name: str, body: NewCorrectionBody) -> Correction:
+        known(name)
+        room.check_correction(name, body.start_seconds, body.end_seconds, body.label)
+        made = journal.correct(
+            name, body.start_seconds, body.end_seconds, body.label, " ".join(body.by.split())
+        )
+        hub.publish("correction", {"stream": name, "id": made.id, "removed": False})
+        return correction_view(made)
+
+    @router.delete("/streams/{name}/corrections", status_code=204)
+    def take_back(name: str, id: Annotated[int, Query(ge=1, le=2**62)]) -> None:
+        known(name)
+        if not journal.take_back(name, id):
+            raise HTTPException(404, f"there is no correction {id}")
+        hub.publish("correction", {"stream": name, "id": id, "removed": True})

@@ -1,0 +1,138 @@
+"""The service as a process: from a configuration to streams, application and an orderly end."""
+
+from __future__ import annotations
+
+import contextlib
+import socket
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+
+from vigilia.errors import MissingExtraError, OutputError
+from vigilia.running.model import chosen_model
+from vigilia.serving.app import create_app
+from vigilia.serving.config import ServeConfig
+from vigilia.serving.hub import Hub
+from vigilia.serving.journal import Journal
+from vigilia.serving.logs import set_up_logs
+from vigilia.serving.metrics import Metrics
+from vigilia.serving.mqtt import Mqtt
+from vigilia.serving.protocol import PatientProtocol
+from vigilia.serving.single import only_one
+from vigilia.serving.supervisor import Supervisor
+from vigilia.serving.webhooks import Webhooks
+
+try:
+    import uvicorn
+    from fastapi import FastAPI
+except ImportError as error:
+    raise MissingExtraError(
+        "serving needs fastapi and uvicorn: pip install 'vigilia[serve]'"
+    ) from error
+
+__all__ = ["open_service", "serve"]
+
+MOST_CONNECTIONS = 256
+
+
+@contextmanager
+def open_service(config: ServeConfig) -> Iterator[tuple[Supervisor, FastAPI]]:
+    """Streams and application; at the end every stream's state is saved.
+
+    Raises:
+        VigiliaError: the model, the data folder or a label file cannot be used.
+    """
+    model = chosen_model(
+        config.model,
+        device=config.device,
+        fps=config.fps,
+        clip_frames=config.clip_frames,
+        stride_frames=config.stride_frames,
+    )
+    with ExitStack() as stack:
+        try:
+            config.data.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise OutputError(f"{config.data}: cannot be made ({error.strerror})") from error
+        stack.enter_context(only_one(config.data))
+        journal = stack.enter_context(contextlib.closing(Journal(config.data / "journal.sqlite")))
+        hub, metrics = Hub(), Metrics()
+        supervisor = Supervisor(
+            model,
+            journal,
+            config.data / "snapshots",
+            most_streams=config.most_streams,
+            batch=config.batch,
+            snapshot_seconds=config.snapshot_seconds,
+            hub=hub,
+            on_step=metrics.on_step,
+        )
+        stack.callback(supervisor.close)
+        app = create_app(config, supervisor, metrics)
+        webhooks = Webhooks(config.webhooks, hub)
+        stack.callback(webhooks.close)
+        metrics.deliveries = lambda: dict(webhooks.counts)
+        if config.mqtt is not None:
+            stack.callback(Mqtt(config.mqtt, hub, lambda: supervisor.streams).close)
+        for options in config.streams:
+            supervisor.add(options)
+        supervisor.add_declared()
+        yield supervisor, app
+
+
+def serve(config: ServeConfig, *, on_ready: Callable[[str], None] = lambda address: None) -> None:
+    """Serves until it is told to end (SIGTERM, Ctrl-C).
+
+    Args:
+        config: what to serve.
+        on_ready: told the address when it can be opened.
+
+    Raises:
+        VigiliaError: it cannot begin.
+    """
+    set_up_logs(text=config.text_logs)
+    listening = _listen(config)
+    host, port = listening.getsockname()[:2]
+    shown = f"[{host}]" if ":" in host else host
+
+    class Server(uvicorn.Server):
+        async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+            await super().startup(sockets)
+            on_ready(f"http://{shown}:{port}")
+
+        async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+            # Open event streams would keep it waiting.
+            app.state.room.listeners.close()
+            await super().shutdown(sockets)
+
+    with contextlib.closing(listening), open_service(config) as (_, app):
+        settings = uvicorn.Config(
+            app,
+            http=PatientProtocol,
+            ws="none",
+            log_config=None,
+            access_log=False,
+            server_header=False,
+            proxy_headers=False,
+            limit_concurrency=MOST_CONNECTIONS,
+            timeout_keep_alive=15,
+            timeout_graceful_shutdown=5,
+            h11_max_incomplete_event_size=16_384,
+        )
+        Server(settings).run(sockets=[listening])
+
+
+def _listen(config: ServeConfig) -> socket.socket:
+    family = socket.AF_INET6 if ":" in config.bind.host else socket.AF_INET
+    listening = socket.socket(family, socket.SOCK_STREAM)
+    if sys.platform != "win32":
+        listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listening.bind((config.bind.host, config.bind.port))
+    except OSError as error:
+        listening.close()
+        raise OutputError(
+            f"{config.path}: bind: {config.bind.host}:{config.bind.port} cannot be used "
+            f"({error.strerror}); is a service running there already?"
+        ) from error
+    return listening

@@ -1,0 +1,245 @@
+"""What the API says of a stream, from the journal: no web in here.
+
+Letters: N intervals, K classes.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from vigilia.errors import OptionError
+from vigilia.evaluation.sleep import sleep_figures
+from vigilia.evaluation.sleep_states import recognise_sleep_states
+from vigilia.serving.cursor import Cursor
+from vigilia.serving.reading import Reader
+from vigilia.serving.schema import Correction, SecondsView, SegmentView, Stream, TimelineView
+from vigilia.serving.view_corrections import Said, apply_corrections
+from vigilia.serving.view_recording import EXPORTS
+from vigilia.serving.watched import Watched
+from vigilia.stream import StreamClassifier
+from vigilia.timeline import (
+    Labels,
+    Scores,
+    Segment,
+    Timeline,
+    from_timeline,
+    write_annotations,
+)
+from vigilia.timeline.files import WRITERS
+from vigilia.timeline.timeline import summarise
+
+__all__ = [
+    "correction_view",
+    "export",
+    "grid",
+    "stream_view",
+    "summary_view",
+    "timeline_of",
+    "timeline_view",
+]
+
+MOST_SEGMENTS = 20_000
+MOST_EXPORTED_SEGMENTS = 2_000_000
+
+
+def stream_view(watched: Watched, cursor: Cursor | None, wall_start: float | None) -> Stream:
+    """How a stream is doing."""
+    now = None if cursor is None else cursor.now
+    options = watched.options
+    return {
+        "name": options.name,
+        "kind": options.kind,
+        "source": options.shown_source,
+        "live": options.live,
+        "status": watched.status,
+        "problem": watched.problem,
+        "classes": [] if cursor is None else list(cursor.segmenter.classes),
+        "label": None if now is None else now.label,
+        "confidence": watched.confidence,
+        "since_seconds": None if now is None else now.end_seconds - now.start_seconds,
+        "last_change_seconds": None if now is None else now.start_seconds,
+        "position_seconds": None if cursor is None else cursor.until_seconds,
+        "start_seconds": None if cursor is None else cursor.start_seconds,
+        "duration_seconds": watched.duration_seconds,
+        "lag_seconds": watched.lag_seconds,
+        "wall_start": wall_start,
+        "reconnects": watched.reconnects,
+        "dropped": watched.counts["dropped"],
+    }
+
+
+def timeline_view(
+    reader: Reader,
+    cursor: Cursor,
+    start_seconds: float,
+    end_seconds: float,
+    *,
+    wall_start: float | None,
+    truth: Labels | None,
+) -> TimelineView:
+    """The segments of [start, end), the first `MOST_SEGMENTS` of them."""
+    found = reader.segments(cursor, start_seconds, end_seconds, most=MOST_SEGMENTS + 1)
+    truncated = len(found) > MOST_SEGMENTS
+    found = found[:MOST_SEGMENTS]
+    if truncated:
+        end_seconds = found[-1].end_seconds
+    hand = None
+    if truth is not None:
+        hand = [
+            _segment(Segment(one.start_seconds, one.end_seconds, one.label, 1.0))
+            for one in truth.intervals
+            if one.start_seconds < end_seconds and one.end_seconds > start_seconds
+        ][:MOST_SEGMENTS]
+    return {
+        "classes": list(cursor.segmenter.classes),
+        "segments": [_segment(one) for one in found],
+        "until_seconds": cursor.until_seconds,
+        "wall_start": wall_start,
+        "truth": hand,
+        "truncated": truncated,
+    }
+
+
+def grid(scores: Scores, *, anchor_seconds: float, cell_seconds: float, points: int) -> SecondsView:
+    """Probabilities on a regular grid; of more than `points` rows, neighbours are averaged."""
+    classes = scores.probabilities.shape[1]
+    if not len(scores):
+        return {"start_seconds": anchor_seconds, "step_seconds": cell_seconds, "probabilities": []}
+    first, last = float(scores.start_seconds[0]), float(scores.end_seconds[-1])
+    step = cell_seconds * max(1, math.ceil((last - first) / cell_seconds / points))
+    # Rows begin where the stream's grid does, so that a view that moves does not flicker.
+    start = anchor_seconds + math.floor((first - anchor_seconds) / step + 1e-6) * step
+    rows = max(1, math.ceil((last - start) / step - 1e-6))
+    middles = (scores.start_seconds + scores.end_seconds) / 2
+    cells = np.clip(np.floor((middles - start) / step).astype(np.int64), 0, rows - 1)
+    counts = np.bincount(cells, minlength=rows)
+    sums = np.zeros((rows, classes))
+    np.add.at(sums, cells, scores.probabilities)
+    means = np.round(sums / np.maximum(counts, 1)[:, None], 4).tolist()
+    return {
+        "start_seconds": start,
+        "step_seconds": step,
+        "probabilities": [
+            row if count else None for row, count in zip(means, counts.tolist(), strict=True)
+        ],
+    }
+
+
+def timeline_of(
+    reader: Reader,
+    cursor: Cursor,
+    watched: Watched,
+    model: StreamClassifier,
+    *,
+    start_seconds: float = -math.inf,
+    end_seconds: float = math.inf,
+    corrections: list[Said] | None = None,
+    with_scores: bool = False,
+) -> Timeline:
+    """The results as one value, for files and figures.
+
+    Args:
+        reader: of the journal.
+        cursor: of the stream.
+        watched: the stream.
+        model: that made them.
+        start_seconds: segments are cut there.
+        end_seconds: likewise.
+        corrections: what people said, to be put in place of the model's labels.
+        with_scores: keep the probabilities.
+    """
+    segments = [
+        dataclasses.replace(
+            one,
+            start_seconds=max(one.start_seconds, start_seconds),
+            end_seconds=min(one.end_seconds, end_seconds),
+        )
+        for one in reader.segments(cursor, start_seconds, end_seconds, most=MOST_EXPORTED_SEGMENTS)
+    ]
+    pre = model.preprocessing
+    timeline = Timeline(
+        classes=cursor.segmenter.classes,
+        segments=tuple(segments),
+        scores=reader.scores(cursor, start_seconds, end_seconds) if with_scores else None,
+        source=watched.options.shown_source,
+        assumptions={
+            "stream": watched.name,
+            "time": "seconds on the stream's clock, half-open",
+            "model": model.spec.name,
+            "memory": model.spec.memory,
+            "trained_on": str(model.card.get("trained_on", "not said")),
+            "sampling_fps": pre.fps,
+            "clip_frames": pre.clip_frames,
+            "stride_frames": pre.stride_frames,
+            "state_every_seconds": cursor.cell_seconds,
+            "max_gap_seconds": watched.options.max_gap_seconds,
+            **dataclasses.asdict(watched.options.segmenter),
+        },
+    )
+    return apply_corrections(timeline, corrections) if corrections else timeline
+
+
+def summary_view(timeline: Timeline) -> dict[str, Any]:
+    """Share, bouts and latency of each class; of sleep what a sleep laboratory reports."""
+    kinds = recognise_sleep_states(timeline.classes)
+    sleep = None
+    if kinds is not None and timeline.segments:
+        index = {label: code for code, label in enumerate(timeline.classes)}
+        _, labels = timeline.labels_on_grid(1.0)
+        codes = [-1 if label is None else index[label] for label in labels]
+        figures = sleep_figures(codes, timeline.classes, kinds, epoch_seconds=1.0)
+        sleep = None if figures is None else dataclasses.asdict(figures)
+    return {
+        **dataclasses.asdict(summarise(timeline)),
+        "start_seconds": timeline.start_seconds,
+        "end_seconds": timeline.end_seconds,
+        "sleep": sleep,
+    }
+
+
+def export(timeline: Timeline, format: str, name: str) -> tuple[bytes, str, str]:
+    """A file: its bytes, its name, its type on the web.
+
+    Raises:
+        OptionError: there is no such format, or nothing to export.
+        LabelError: the format cannot hold this timeline.
+        MissingExtraError: what writes the format is not installed.
+    """
+    if format not in EXPORTS:
+        raise OptionError(f"there is no format {format!r}; choose one of {', '.join(EXPORTS)}")
+    if not timeline.segments:
+        raise OptionError("there are no results in this time yet")
+    _, ending, media_type = EXPORTS[format]
+    if format in WRITERS:
+        return WRITERS[format](timeline).encode(), name + ending, media_type
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / f"timeline{ending}"
+        write_annotations(from_timeline(timeline), path, format=format)
+        return path.read_bytes(), name + ending, media_type
+
+
+def correction_view(one: Said) -> Correction:
+    """What a person said, as it is told."""
+    return {
+        "id": one.id,
+        "start_seconds": one.start_seconds,
+        "end_seconds": one.end_seconds,
+        "label": one.label,
+        "by": one.by,
+        "written_at": one.written_at,
+    }
+
+
+def _segment(one: Segment) -> SegmentView:
+    return {
+        "start_seconds": one.start_seconds,
+        "end_seconds": one.end_seconds,
+        "label": one.label,
+        "confidence": round(one.confidence, 4),
+    }
