@@ -1,0 +1,201 @@
+"""What each part of relevance does, measured: on the memory benchmark's streams and on the pen.
+
+    python benchmarks/relevance.py --out build/relevance                    # hours
+    python benchmarks/relevance.py --out build/relevance --smoke            # minutes; means nothing
+    python benchmarks/relevance.py --out build/relevance --parts gate surprise --seeds 0 1 2
+
+Every line that is printed is one measurement as JSON, and is kept in OUT/results.jsonl.
+
+multiscale  T6 and T8: accuracy, and of clips whose cue is 16 clips old or older, beside no memory,
+            a GRU and fam, all from the same streams.
+losses      the same tasks, a GRU trained without, with coherence, with slow features; and on the
+            pen, from the bundled model's features.
+gate        the pen: share of clips stepped, and balanced accuracy, ungated, with the noise gate,
+            with a learned gate, and with steps at even distances as many as the learned gate takes.
+sampling    the pen: share of events of 3 s or less of which a clip of 8 s and 8 frames shows 2
+            frames or more, with the frames spread evenly and where the picture changes.
+surprise    the pen and T6: area under the ROC of surprise for clips that hold an event, with a
+            fresh predictor and with a trained one.
+"""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import relevance_pen as pen
+import torch
+import torch.nn.functional as F
+from relevance_pen import LOSSES, Line, PenSize
+from torch import Tensor
+
+from vigilia.bench.bank import compose, fill_bank
+from vigilia.bench.cells import CURRICULUM, Exam, Lesson, answers, exam, learn
+from vigilia.bench.contenders import CONTENDERS, Contender
+from vigilia.bench.eyes import make_model, trained_eyes
+from vigilia.bench.scores import score, score_from
+from vigilia.bench.seen import step_seen
+from vigilia.bench.tasks import TASKS
+from vigilia.memory import MEMORIES
+from vigilia.relevance import multiscale, surprise_of
+from vigilia.stream import StreamClassifier
+from vigilia.training import TrainOptions
+from vigilia.training.optimiser import make_optimiser
+from vigilia.training.temporal import temporal_loss
+
+OLD_CLIPS = 16
+
+
+@dataclasses.dataclass(frozen=True)
+class Size:
+    """How much is run."""
+
+    lessons: tuple[Lesson, ...] = CURRICULUM
+    size: Exam = dataclasses.field(default_factory=lambda: Exam(streams=8, clips=2500))
+    scenes: int = 64
+    eyes_updates: int = 1800
+    pen: PenSize = dataclasses.field(default_factory=PenSize)
+
+
+SMOKE = Size(
+    lessons=(Lesson(clips=8, gap=3.0, updates=4), Lesson(clips=16, gap=5.0, updates=2)),
+    size=Exam(streams=2, clips=60),
+    scenes=2,
+    eyes_updates=3,
+    pen=PenSize(seconds=240.0, recordings=2, updates=20),
+)
+
+
+def bench_multiscale(out: Path, seed: int, size: Size) -> Iterator[Line]:
+    MEMORIES.setdefault("multiscale", multiscale)
+    ours = Contender("multiscale", "multi-scale relevance", "multiscale", {"width": 256})
+    eyes = _eyes(out, seed, size)
+    for name in ("T6", "T8"):
+        task = TASKS[name]
+        bank = fill_bank(task, eyes, seed=seed, scenes=size.scenes)
+        asked = exam(task, eyes, seed=seed, size=size.size)
+        for one in (CONTENDERS["none"], CONTENDERS["gru"], CONTENDERS["fam"], ours):
+            model = learn(task, one, eyes, bank, seed=seed, curriculum=size.lessons)
+            told = score(asked.streams, answers(model, asked))
+            yield {
+                "task": name,
+                "memory": one.name,
+                "accuracy": told.all.accuracy,
+                "accuracy_old": score_from(told, OLD_CLIPS),
+                "parameters": sum(p.numel() for p in model.memory.parameters()),
+                "state_bytes": model.init_state(1).nbytes,
+            }
+
+
+def bench_losses(out: Path, seed: int, size: Size) -> Iterator[Line]:
+    eyes = _eyes(out, seed, size)
+    for name in ("T6", "T8"):
+        task = TASKS[name]
+        bank = fill_bank(task, eyes, seed=seed, scenes=size.scenes)
+        asked = exam(task, eyes, seed=seed, size=size.size)
+        for loss, options in LOSSES.items():
+            torch.manual_seed(seed)
+            random = np.random.default_rng([seed, 31])
+            model = make_model(task.classes, "gru", {"hidden": 256})
+            model.backbone.load_state_dict(eyes.backbone.state_dict())
+            model.backbone.requires_grad_(False)
+            trained = TrainOptions(learning_rate=3e-3, **options)  # type: ignore[arg-type]
+            optimiser = make_optimiser(model, trained)
+            for lesson in size.lessons:
+                for _ in range(lesson.updates):
+                    drawn = [task.draw(lesson.clips, random, gap=lesson.gap) for _ in range(32)]
+                    total = _seen_loss(model, compose(bank, drawn, random), trained)
+                    optimiser.zero_grad(set_to_none=True)
+                    total.backward()
+                    torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+                    optimiser.step()
+            told = score(asked.streams, answers(model.eval(), asked))
+            yield {
+                "task": name,
+                "loss": loss,
+                "accuracy": told.all.accuracy,
+                "accuracy_old": score_from(told, OLD_CLIPS),
+            }
+    yield from pen.losses(out, seed, size.pen)
+
+
+def _seen_loss(model: StreamClassifier, seen: Any, options: TrainOptions) -> Tensor:
+    """Cross entropy of the scored clips, and what the options add, as training adds it."""
+    state, shown = model.init_state(len(seen)), []
+    for clip in range(seen.labels.shape[1]):
+        logits, state = step_seen(model, seen, clip, state)
+        shown.append(logits)
+    together = torch.stack(shown, dim=1)
+    loss = F.cross_entropy(together.flatten(0, 1), seen.labels.flatten(), ignore_index=-1)
+    temporal = temporal_loss(options)
+    if temporal is None:
+        return loss
+    before, after = seen.labels[:, :-1], seen.labels[:, 1:]
+    differ = (before >= 0) & (after >= 0) & (before != after)
+    return loss + temporal(together, (~differ).float())
+
+
+def bench_gate(out: Path, seed: int, size: Size) -> Iterator[Line]:
+    yield from pen.gates(out, seed, size.pen)
+
+
+def bench_sampling(out: Path, seed: int, size: Size) -> Iterator[Line]:
+    yield from pen.sampling(seed, size.pen)
+
+
+def bench_surprise(out: Path, seed: int, size: Size) -> Iterator[Line]:
+    yield from pen.surprise(out, seed, size.pen)
+    eyes = _eyes(out, seed, size)
+    asked = exam(TASKS["T6"], eyes, seed=seed, size=size.size)
+    shown = np.stack([stream.symbols > 0 for stream in asked.streams])
+    ends = asked.step_seconds * np.arange(1, shown.shape[1] + 1)
+    half = len(asked) // 2
+    trained = pen.predictor_of(list(asked.pooled[:half]), seed, size.pen.updates)
+    for kind, predictor in (("fresh", None), ("trained", trained)):
+        curves = [surprise_of(one, ends, predictor=predictor) for one in asked.pooled[half:]]
+        area = pen.area(np.concatenate(curves), shown[half:].ravel())
+        yield {"task": "T6", "predictor": kind, "area": area, "events": int(shown[half:].sum())}
+
+
+def _eyes(out: Path, seed: int, size: Size) -> StreamClassifier:
+    return trained_eyes(out / f"eyes-{seed}.safetensors", seed=seed, updates=size.eyes_updates)
+
+
+PARTS = {
+    "multiscale": bench_multiscale,
+    "losses": bench_losses,
+    "gate": bench_gate,
+    "sampling": bench_sampling,
+    "surprise": bench_surprise,
+}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--out", type=Path, default=Path("build/relevance"))
+    parser.add_argument("--parts", nargs="+", choices=list(PARTS), default=list(PARTS))
+    parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2])
+    parser.add_argument("--smoke", action="store_true", help="as little as runs; means nothing")
+    parser.add_argument("--threads", type=int, default=torch.get_num_threads())
+    arguments = parser.parse_args()
+    torch.set_num_threads(arguments.threads)
+    size = SMOKE if arguments.smoke else Size()
+    out = arguments.out / ("smoke" if arguments.smoke else "full")
+    out.mkdir(parents=True, exist_ok=True)
+    with (out / "results.jsonl").open("a", encoding="utf-8") as file:
+        for part in arguments.parts:
+            for seed in arguments.seeds:
+                for line in PARTS[part](out, seed, size):
+                    text = json.dumps({"part": part, "seed": seed, **line})
+                    print(text, flush=True)
+                    file.write(text + "\n")
+                    file.flush()
+
+
+if __name__ == "__main__":
+    main()
