@@ -24,7 +24,9 @@ from vigilia.cli.show import errors, output, print_json, progress_bar
 if TYPE_CHECKING:
     from vigilia.errors import VigiliaError
     from vigilia.evaluation import Agreement
+    from vigilia.export import ExportedStep
     from vigilia.running import Outcome
+    from vigilia.stream import StreamClassifier
     from vigilia.timeline import LabelOptions, Labels, Timeline
 
 __all__ = ["run"]
@@ -42,7 +44,8 @@ def run(
     model: Annotated[
         str,
         typer.Option(
-            help="A model file, a bundled model (pen), or a backbone such as swin3d_t.",
+            help="A model file, a bundled model (pen), a backbone such as swin3d_t, or an "
+            "exported step (.onnx, .pt2).",
         ),
     ] = "pen",
     weights: Annotated[
@@ -64,6 +67,19 @@ def run(
     stride_frames: Annotated[
         int | None,
         typer.Option(metavar="N", min=1, help="Frames from clip to clip. [default: the model's]"),
+    ] = None,
+    precision: Annotated[
+        str,
+        typer.Option(
+            help="Of the backbone: float32, bfloat16, or auto for bfloat16 where the device has "
+            "instructions for it."
+        ),
+    ] = "float32",
+    runtime: Annotated[
+        str | None,
+        typer.Option(
+            help="With an exported step: onnxruntime, openvino, torch. [default: by the file]"
+        ),
     ] = None,
     smooth_seconds: Annotated[
         float,
@@ -131,7 +147,7 @@ def run(
         vigilia run street.mp4 --model swin3d_t --weights kinetics400 --live --fps 2
     """
     from vigilia.errors import OptionError
-    from vigilia.models import BUNDLED, resolve_model
+    from vigilia.models import BUNDLED
     from vigilia.relevance import GateOptions
     from vigilia.running import name_of, run_many
     from vigilia.timeline import LabelOptions
@@ -142,7 +158,7 @@ def run(
     if truth is None and told != LabelOptions():
         raise OptionError("options about labels go with --truth, which names their file")
     folders = _folders(videos, out)
-    classifier = resolve_model(model, weights=weights, device=device)
+    classifier = _model(model, runtime, weights=weights, device=device)
     # Before the run, which may take a night, and not behind it.
     labels = None if truth is None else _read_truth(truth, videos[0], classifier.classes, told)
     if model in BUNDLED:
@@ -155,6 +171,7 @@ def run(
         "fps": fps,
         "clip_frames": clip_frames,
         "stride_frames": stride_frames,
+        "precision": precision,
         "smooth_seconds": smooth_seconds,
         "hysteresis": hysteresis,
         "minimum_bout_seconds": minimum_bout_seconds,
@@ -200,6 +217,23 @@ def run(
     for failure in failures:
         errors.print(f"error: {' '.join(failure.split())}")
     return 2 if failures else 0
+
+
+def _model(
+    model: str, runtime: str | None, *, weights: str | None, device: str
+) -> StreamClassifier | ExportedStep:
+    """What the name stands for."""
+    from vigilia.errors import OptionError
+    from vigilia.export import ExportedStep, is_exported
+    from vigilia.models import resolve_model
+
+    if is_exported(model):
+        if weights is not None:
+            raise OptionError(f"{model}: an exported step has its weights in the file")
+        return ExportedStep(model, runtime=runtime)
+    if runtime is not None:
+        raise OptionError("--runtime goes with an exported step, .onnx or .pt2")
+    return resolve_model(model, weights=weights, device=device)
 
 
 def _run_one(

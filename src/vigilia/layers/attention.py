@@ -37,7 +37,9 @@ def attend(
     return attend_heads(queries, keys, values, bias)
 
 
-def attend_heads(q: Tensor, k: Tensor, v: Tensor, bias: Tensor | None = None) -> Tensor:
+def attend_heads(
+    q: Tensor, k: Tensor, v: Tensor, bias: Tensor | None = None, hidden: Tensor | None = None
+) -> Tensor:
     """The same for features that are split into heads already.
 
     q: (B, h, N, d), k and v: (B, h, S, d) -> (B, N, D).
@@ -47,19 +49,30 @@ def attend_heads(q: Tensor, k: Tensor, v: Tensor, bias: Tensor | None = None) ->
 
     Args:
         bias: as in `attend`.
+        hidden: bool, broadcast to (B, h, N, S): pairs that are left out beside those with -inf.
     """
+    if torch.compiler.is_exporting():
+        return _plain(q, k, v, bias, hidden)
+    if hidden is not None:
+        bias = q.new_zeros(()) if bias is None else bias
+        bias = bias.masked_fill(hidden, float("-inf"))
     if _in_pieces_is_faster(q):
         return _in_pieces(q, k, v, bias)
-    if torch.compiler.is_exporting():
-        return _plain(q, k, v, bias)
     return F.scaled_dot_product_attention(q, k, v, attn_mask=bias).transpose(1, 2).flatten(2)
 
 
-def _plain(q: Tensor, k: Tensor, v: Tensor, bias: Tensor | None) -> Tensor:
-    """As other runtimes know it. Every query has a key that it may see: there is no 0 / 0."""
+def _plain(q: Tensor, k: Tensor, v: Tensor, bias: Tensor | None, hidden: Tensor | None) -> Tensor:
+    """As other runtimes know it. Every query has a key that it may see: there is no 0 / 0.
+
+    What is hidden is added apart: other runtimes fuse that with the product, where a mask that
+    changes from step to step would be computed in full before it.
+    """
     scores = (q * q.shape[-1] ** -0.5) @ k.transpose(2, 3)  # (B, h, N, S)
     if bias is not None:
         scores = scores + bias
+    if hidden is not None:
+        row = torch.zeros_like(hidden, dtype=q.dtype).masked_fill(hidden, float("-inf"))
+        scores = scores + row
     return (scores.softmax(-1) @ v).transpose(1, 2).flatten(2)
 
 

@@ -62,13 +62,12 @@ def chunk_attention(
         mask = bias
         if forbidden is not None:
             mask = mask.masked_fill(forbidden.repeat(1, 2), float("-inf"))
-        mask = mask[None]  # (1, h, N, 2N)
+        hidden = None
         if empty is not None:
             earlier = torch.arange(mask.shape[-1], device=mask.device) < mask.shape[-2]  # (2N,)
-            hidden = empty[:, None] & earlier  # (R, 2N)
-            mask = mask.masked_fill(hidden[:, None, None], float("-inf"))
-            if len(empty) > 1:  # one row's mask serves all of its windows
-                mask = mask.repeat_interleave(count, dim=0)  # (R * G, h, N, 2N)
-        out = attend_heads(q_part.flatten(0, 1), k_part.flatten(0, 1), v_part.flatten(0, 1), mask)
+            hidden = (empty[:, None] & earlier)[:, None, None]  # (R, 1, 1, 2N)
+            if len(empty) > 1:  # one row's serves all of its windows
+                hidden = hidden.repeat_interleave(count, dim=0)  # (R * G, 1, 1, 2N)
+        out = attend_heads(*(x.flatten(0, 1) for x in (q_part, k_part, v_part)), mask[None], hidden)
         mixed.append(out.unflatten(0, (-1, count)))
     return mixed[0] if len(mixed) == 1 else torch.cat(mixed, dim=1)

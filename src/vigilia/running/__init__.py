@@ -13,8 +13,8 @@ outputs.py     where a timeline is written
 from __future__ import annotations
 
 from vigilia.running.many import Outcome, run_many
-from vigilia.running.outputs import name_of, write_outputs
 from vigilia.running.model import PRECISIONS, StepModel
+from vigilia.running.outputs import name_of, write_outputs
 from vigilia.running.recording import RunUpdate, fingerprint
 from vigilia.running.run import run
 

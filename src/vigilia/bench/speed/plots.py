@@ -10,13 +10,14 @@ from typing import TYPE_CHECKING
 from vigilia.bench.speed.decode import DecodeRow
 from vigilia.bench.speed.live import LiveTrial
 from vigilia.bench.speed.soak import SoakReport
+from vigilia.bench.speed.speed import SpeedReport
 from vigilia.files import write_atomically
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-__all__ = ["plot_decoding", "plot_live", "plot_soak"]
+__all__ = ["plot_decoding", "plot_live", "plot_soak", "plot_speed"]
 
 
 def plot_decoding(rows: Sequence[DecodeRow], path: Path) -> None:
@@ -26,6 +27,16 @@ def plot_decoding(rows: Sequence[DecodeRow], path: Path) -> None:
     axes.barh(names[::-1], [row.ratio for row in rows][::-1], color="#4477aa")
     axes.axvline(1, color="#444444", linewidth=0.8)
     axes.set_xlabel("samples a second, in units of our reader with one recording")
+    _write(figure, path)
+
+
+def plot_speed(report: SpeedReport, path: Path) -> None:
+    """Updates a second of each row, in units of the first."""
+    figure, axes = _figure(height=0.8 + 0.3 * len(report.rows))
+    names = [f"{row.name}, {row.precision}" for row in report.rows]
+    bars = axes.barh(names[::-1], [row.times for row in report.rows][::-1], color="#4477aa")
+    axes.bar_label(bars, fmt="%.1f", padding=2)
+    axes.set_xlabel(f"updates a second, in units of {report.rows[0].name}")
     _write(figure, path)
 
 
