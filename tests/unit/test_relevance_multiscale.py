@@ -25,7 +25,7 @@ from vigilia.stream import StreamClassifier, create_model
 from vigilia.timeline import Segment, Timeline
 from vigilia.timeline.plots import plot_timeline
 
-SMALL = {"frames": 4, "recent_clips": 3, "heads": 2, "width": 8}
+SMALL = {"frames": 4, "recent_clips": 3, "heads": 2, "value_dim": 8}
 
 
 def module(seed: int = 0, **options: int) -> TemporalRelevance:
@@ -203,12 +203,12 @@ def test_idle_rows_stay_bit_for_bit_and_rows_do_not_mix() -> None:
 
 def test_it_can_stand_in_the_table_of_memories(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(MEMORIES, "multiscale", multiscale)
-    model = create_model("conv3d_nano", num_classes=2, memory="multiscale", width=16, heads=4)
+    model = create_model("conv3d_nano", num_classes=2, memory="multiscale", value_dim=16, heads=4)
     assert isinstance(model.memory, TemporalRelevance)
     with pytest.raises(OptionError, match="stage must lie"):
         multiscale(model.backbone, stage=9)
-    with pytest.raises(OptionError, match="heads divide width"):
-        multiscale(model.backbone, heads=3, width=16)
+    with pytest.raises(OptionError, match="heads divide"):
+        multiscale(model.backbone, heads=3, value_dim=16)
 
 
 def test_the_moments_of_a_recording_are_drawn_on_its_timeline(tmp_path: Path) -> None:

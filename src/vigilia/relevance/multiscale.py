@@ -79,7 +79,7 @@ class TemporalRelevance(nn.Module):
         frames: F; clips with more time positions are averaged, with fewer repeated.
         recent_clips: R.
         heads: h.
-        width: V; h divides it.
+        value_dim: V; h divides it.
 
     Raises:
         OptionError: a value that cannot work.
@@ -94,31 +94,36 @@ class TemporalRelevance(nn.Module):
         frames: int = 8,
         recent_clips: int = 16,
         heads: int = 8,
-        width: int = 128,
+        value_dim: int = 128,
     ) -> None:
         super().__init__()
-        if min(frames, recent_clips, heads, width) < 1 or width % heads:
+        if min(frames, recent_clips, heads, value_dim) < 1 or value_dim % heads:
             raise OptionError(
-                "frames, recent_clips, heads and width must be at least 1 and heads divide width, "
-                f"got {frames}, {recent_clips}, {heads} and {width}"
+                "frames, recent_clips, heads and value_dim must be at least 1, and heads divide "
+                f"value_dim, got {frames}, {recent_clips}, {heads} and {value_dim}"
             )
         self.embedding_dim = embedding_dim
         self.stage_numbers = (stage,)
-        self.frames, self.recent_clips, self.heads, self.width = frames, recent_clips, heads, width
+        self.frames, self.recent_clips, self.heads, self.value_dim = (
+            frames,
+            recent_clips,
+            heads,
+            value_dim,
+        )
         self.norm_frames = nn.LayerNorm(stage_dim)
         self.frame_score = nn.Linear(stage_dim, 1)
         self.norm = nn.LayerNorm(embedding_dim)
-        self.hear = nn.Linear(embedding_dim, width)
-        self.hear_frames = nn.Linear(stage_dim, width)
-        self.mix = nn.Linear(width, 2 * width)
-        self.score = nn.Linear(2 * width, 2 * heads)
-        self.value = nn.Linear(2 * width, width)
-        self.scale = nn.Linear(2 * width, len(SCALES))
+        self.hear = nn.Linear(embedding_dim, value_dim)
+        self.hear_frames = nn.Linear(stage_dim, value_dim)
+        self.mix = nn.Linear(value_dim, 2 * value_dim)
+        self.score = nn.Linear(2 * value_dim, 2 * heads)
+        self.value = nn.Linear(2 * value_dim, value_dim)
+        self.scale = nn.Linear(2 * value_dim, len(SCALES))
         self.age_bias = nn.Parameter(torch.zeros(heads, AGE_KNOTS))
         first, last = (math.log2(seconds) for seconds in HALF_LIVES)
         self.log_half_life = nn.Parameter(torch.linspace(first, last, heads))
-        self.hold = nn.Linear(len(SCALES) * width, 2 * width)
-        self.output = nn.Linear(2 * width + len(SCALES) * width, embedding_dim)
+        self.hold = nn.Linear(len(SCALES) * value_dim, 2 * value_dim)
+        self.output = nn.Linear(2 * value_dim + len(SCALES) * value_dim, embedding_dim)
         self.gate = nn.Parameter(torch.zeros(embedding_dim))
         for layer in (self.frame_score, self.scale):
             nn.init.zeros_(layer.weight)  # all moments and all scales alike
@@ -133,11 +138,11 @@ class TemporalRelevance(nn.Module):
             return torch.zeros(batch_size, *shape, device=device, dtype=dtype)
 
         return RelevanceState(
-            recent=zeros(self.recent_clips, self.width, dtype=dtype),
+            recent=zeros(self.recent_clips, self.value_dim, dtype=dtype),
             recent_scores=zeros(self.recent_clips, self.heads),
             recent_seconds=zeros(self.recent_clips, dtype=torch.float64),
             # In float32 whatever is asked for: small shares of a long stream must still count.
-            held=zeros(self.width),
+            held=zeros(self.value_dim),
             held_weight=zeros(self.heads),
             frame_weights=zeros(self.frames),
             clip_weights=zeros(self.recent_clips),
@@ -224,7 +229,7 @@ class TemporalRelevance(nn.Module):
 
     def _move(self, held: Tensor, value: Tensor, shares: Tensor) -> Tensor:
         """The running mean, moved towards a clip's value by its share. (B, V)."""
-        each = shares.repeat_interleave(self.width // self.heads, dim=1)
+        each = shares.repeat_interleave(self.value_dim // self.heads, dim=1)
         return torch.lerp(held, value.float(), each)
 
 
@@ -235,7 +240,7 @@ def multiscale(
     frames: int = 8,
     recent_clips: int = 16,
     heads: int = 8,
-    width: int = 128,
+    value_dim: int = 128,
 ) -> TemporalRelevance:
     """Temporal relevance for any backbone; the last stage's frames by default.
 
@@ -256,7 +261,7 @@ def multiscale(
         frames=frames,
         recent_clips=recent_clips,
         heads=heads,
-        width=width,
+        value_dim=value_dim,
     )
 
 

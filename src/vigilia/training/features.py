@@ -23,6 +23,7 @@ from torch.utils.checkpoint import checkpoint
 from vigilia.backbones import Backbone, StreamingBackbone
 from vigilia.errors import InputError, OptionError
 from vigilia.memory.gru import GruMemory
+from vigilia.relevance import TemporalRelevance
 from vigilia.stream import StreamClassifier, StreamState
 from vigilia.training.augment import Look, apply_look
 from vigilia.training.optimiser import learning_rate_at, make_optimiser, set_learning_rate
@@ -197,8 +198,11 @@ def standardise_entrance(memory: nn.Module, tokens: Mapping[int, Tensor], pooled
         tokens: by number of stage, (N, T, H, W, D).
         pooled: (N, E).
     """
-    if isinstance(memory, GruMemory):
+    if isinstance(memory, (GruMemory, TemporalRelevance)):
         _standardise(memory.norm, pooled)
+    if isinstance(memory, TemporalRelevance):
+        _standardise(memory.norm_frames, tokens[memory.stage_numbers[0]].mean(dim=(2, 3)))
+        return
     for number, stage in zip(
         getattr(memory, "stage_numbers", ()), getattr(memory, "stages", ()), strict=True
     ):
