@@ -13,8 +13,10 @@ const connection = document.getElementById("connection");
 const help = document.getElementById("help");
 const themeButton = document.getElementById("theme");
 const dark = matchMedia("(prefers-color-scheme: dark)");
+const MOST_MISSED = 1000;
 let page = null;
 let visit = 0;
+let missed = []; // events that came while a page was being made
 
 function applyTheme() {
   const theme = localStorage.getItem("vigilia.theme") ?? (dark.matches ? "dark" : "light");
@@ -80,6 +82,7 @@ async function route() {
   const mine = (visit += 1);
   page?.close();
   page = null;
+  missed = [];
   fill(main, el("div", { class: "state waiting", role: "status" }, el("h2", { text: "Loading…" })));
   let opened = null;
   try {
@@ -105,8 +108,19 @@ async function route() {
     else showError(error);
     return;
   }
-  if (mine !== visit) opened.close();
-  else page = opened;
+  if (mine !== visit) {
+    opened.close();
+    return;
+  }
+  page = opened;
+  for (const [kind, event] of missed.splice(0)) page.take(kind, event);
+}
+
+/** Tells the page of an event, or keeps it until there is a page; false: it has no place for it. */
+function tell(kind, event) {
+  if (page) return page.take(kind, event);
+  if (missed.length < MOST_MISSED) missed.push([kind, event]);
+  return undefined;
 }
 
 let events = null;
@@ -114,13 +128,13 @@ let events = null;
 function hear() {
   events?.close();
   events = listen({
-    label: (event) => page?.take("label", event),
+    label: (event) => tell("label", event),
     status: (event) => {
-      const known = page?.take("status", event);
+      const known = tell("status", event);
       // A stream that was added has no tile yet.
       if (known === false && event.status !== "removed") route();
     },
-    correction: (event) => page?.take("correction", event),
+    correction: (event) => tell("correction", event),
     reset: () => { if (location.hash.startsWith("#/stream/") || page?.act) page?.take("reset", {}); else route(); },
     up: () => { connection.textContent = ""; },
     down: () => { connection.textContent = "Connection lost; trying again…"; },

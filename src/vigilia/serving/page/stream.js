@@ -4,7 +4,7 @@ import { allSegments, api } from "./api.js";
 import { Chart } from "./chart.js";
 import { colour } from "./colours.js";
 import { el, fill, stateBox, swatch } from "./dom.js";
-import { clock, duration, labelText } from "./format.js";
+import { clock, duration, labelText, wall } from "./format.js";
 import { MemoryView } from "./memory.js";
 import { makeModel } from "./model.js";
 import { showBouts, showLabels, showLegend, showNow } from "./panel.js";
@@ -59,7 +59,7 @@ class StreamPage {
     this.get = (id) => host.querySelector(`#${id}`);
     this.model = makeModel(stream, told);
     this.view = new View(this.model.extent.start, this.model.extent.end);
-    this.seconds = stream.live ? this.model.extent.end : this.model.extent.start;
+    this.seconds = stream.live ? this.model.extent.end - 1e-3 : this.model.extent.start;
     this.following = stream.live;
     this.review = new Review(
       { by: this.get("by"), note: this.get("review-note"), body: this.get("corrections").querySelector(".body") },
@@ -76,7 +76,10 @@ class StreamPage {
       labelAt: (seconds) => this.labelAt(seconds),
       attended: (moments) => { this.chart.attended = moments; this.chart.refreshGlass(); },
     });
-    if (stream.live) this.get("summary").before(this.get("memory"));
+    if (stream.live) {
+      this.get("memory").classList.add("broad");
+      this.get("summary").before(this.get("memory"));
+    }
     this.wire();
     showLegend(this.get("legend"), this.model);
     this.moved();
@@ -228,7 +231,9 @@ class StreamPage {
   }
 
   moved() {
-    this.get("span").textContent = `${clock(this.view.from)} to ${clock(this.view.to)}, `
+    const { wallStart } = this.model;
+    const read = (seconds) => (wallStart === null ? clock(seconds) : wall(wallStart + seconds));
+    this.get("span").textContent = `${read(this.view.from)} to ${read(this.view.to)}, `
       + `${duration(this.view.span)}${this.view.isWhole ? ", all of it" : ""}`;
     this.bouts();
     clearTimeout(this.densityTimer);
@@ -268,7 +273,8 @@ class StreamPage {
 
   summarise() {
     showSummary(this.get("summary").querySelector(".body"), this.stream,
-      { corrected: this.get("corrected").checked, corrections: this.review.corrections.length }, (label) => this.model.colourOf(label));
+      { corrected: this.get("corrected").checked, corrections: this.review.corrections.length },
+      (label) => this.model.colourOf(label));
   }
 
   /** Takes an event of the service. */
