@@ -214,6 +214,23 @@ class Journal:
         """Where the results of a stream end; None if it was not opened."""
         return self._cursors.get(name)
 
+    def reopen(self, name: str) -> Cursor:
+        """Where the results of a known stream end, whatever they are about.
+
+        Raises:
+            OptionError: there is no such stream.
+        """
+        with self._lock:
+            row = self._database.execute(
+                "SELECT cell_seconds, segmenter, seconds, until_seconds FROM streams "
+                "WHERE name = ?",
+                (name,),
+            ).fetchone()
+            if row is None:
+                raise OptionError(f"the journal has no stream named {name!r}")
+            known = None if row[2] is None else SecondsState.from_json(row[2])
+            return Cursor(name, row[0], SegmenterState.from_json(row[1]), known, row[3])
+
     def claim(self, name: str, identity: Mapping[str, Any]) -> None:
         """Adds to what the results of a stream are about.
 

@@ -1,0 +1,217 @@
+"""Cameras that come and go: one clock, holes where they were away, and no label twice."""
+
+from __future__ import annotations
+
+import socket
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from serving.helpers import Service, tiles, wait_for
+from vigilia.errors import VideoError
+from vigilia.serving.cameras import Backoff, Watch, camera_items
+from vigilia.serving.stream_options import StreamOptions
+from vigilia.serving.wall_grid import ClockJumpedError, TickGrid
+from vigilia.serving.watched import scrubbed
+from vigilia.video import Gap, Sample
+
+PIXELS = np.zeros((2, 2, 3), np.uint8)
+
+
+class Wall:
+    """A clock that only moves when it is told."""
+
+    def __init__(self) -> None:
+        self.now = 1_000_000.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+class Fake:
+    """A camera that shows `count` ticks at 4 a second and then ends."""
+
+    start_seconds = 77.0
+
+    def __init__(self, wall: Wall, count: int, *, speed: float = 1.0) -> None:
+        self.wall, self.count, self.speed, self.closed = wall, count, speed, False
+
+    def samples(self, fps: float, max_gap_seconds: float = 2.0) -> Iterator[Sample | Gap]:
+        for tick in range(self.count):
+            seconds = self.start_seconds + tick / fps
+            yield Sample(PIXELS, seconds, seconds, tick=tick, start_seconds=self.start_seconds)
+            self.wall.now += self.speed / fps
+
+    def close(self) -> None:
+        self.closed = True
+
+
+def watched(script: list[object], wall: Wall, **options) -> tuple[list[Sample | Gap], list]:
+    """The items of a camera whose connections are `script`: fakes, errors, seconds away."""
+    told: list[tuple[str, str]] = []
+    watch = Watch(report=lambda status, problem: told.append((status, problem)), clock=wall)
+    cameras: list[Fake] = []
+
+    def connect() -> Fake:
+        while script:
+            step = script.pop(0)
+            if isinstance(step, float):
+                wall.now += step
+                continue
+            if isinstance(step, Exception):
+                raise step
+            assert isinstance(step, Fake)
+            cameras.append(step)
+            return step
+        watch.stopped.set()
+        raise VideoError("the end of the script")
+
+    watch.wait = lambda seconds: False  # type: ignore[method-assign]
+    items = list(
+        camera_items(
+            connect,
+            watch,
+            fps=4.0,
+            max_gap_seconds=2.0,
+            wall_start=options.pop("wall_start", None),
+            on_wall_start=lambda seconds: told.append(("wall", str(seconds))),
+            **options,
+        )
+    )
+    assert all(camera.closed for camera in cameras)
+    return items, told
+
+
+def test_an_absence_is_a_hole_on_the_walls_clock() -> None:
+    wall = Wall()
+    items, told = watched([Fake(wall, 8), VideoError("nothing answers"), 10.0, Fake(wall, 4)], wall)
+    samples = [item for item in items if isinstance(item, Sample)]
+    holes = [item for item in items if isinstance(item, Gap)]
+    assert [one.seconds for one in samples] == [k / 4 for k in [*range(8), *range(48, 52)]]
+    assert holes == [Gap(2.0, 12.0)]
+    assert told[0] == ("wall", "1000000.0")
+    assert ("reconnecting", "nothing answers") in told
+
+
+def test_a_long_absence_is_written_while_it_lasts() -> None:
+    wall = Wall()
+    items, _ = watched([Fake(wall, 4), 40.0, VideoError("away"), 40.0, VideoError("away")], wall)
+    holes = [item for item in items if isinstance(item, Gap)]
+    assert holes == [Gap(1.0, 41.0), Gap(41.0, 81.0)]
+
+
+def test_after_a_restart_it_goes_on_where_the_journal_ends() -> None:
+    wall = Wall()
+    items, _ = watched([Fake(wall, 4)], wall, wall_start=wall.now - 100.0, until_seconds=10.1)
+    assert items[0] == Gap(10.25, 100.0), "a tick that is partly labelled is taken"
+    assert items[1].seconds == 100.0
+
+
+def test_a_clock_on_the_wall_that_is_put_back_repeats_no_second() -> None:
+    wall = Wall()
+    items, _ = watched([Fake(wall, 8), -3600.0, Fake(wall, 8)], wall)
+    assert [item.seconds for item in items] == [k / 4 for k in range(16)]
+
+
+def test_a_camera_whose_clock_is_slow_is_put_right_once_a_second_is_missing() -> None:
+    wall = Wall()
+    items, _ = watched([Fake(wall, 4 * 260, speed=1.01)], wall)
+    holes = [item for item in items if isinstance(item, Gap)]
+    assert holes, "its seconds are longer than the wall's"
+    assert sum(one.end_seconds - one.start_seconds for one in holes) == pytest.approx(1.25, abs=0.3)
+    last = [item for item in items if isinstance(item, Sample)][-1]
+    assert abs(last.seconds - (wall.now - 1_000_000.0)) < 2
+
+
+def test_a_camera_whose_clock_leaps_is_connected_again() -> None:
+    grid = TickGrid(4.0, wall_start=0.0)
+    grid.connect(0.0)
+    assert grid.place(0, 0.0) == 0
+    with pytest.raises(ClockJumpedError):
+        grid.place(4 * 86_400, 0.25)
+    grid.connect(5.0)
+    assert grid.place(0, 5.0) == 20
+
+
+def test_pauses_grow_to_a_limit_and_differ() -> None:
+    backoff = Backoff()
+    pauses = [backoff.next_seconds() for _ in range(12)]
+    assert 0.8 <= pauses[0] <= 1.2
+    assert all(48 <= pause <= 72 for pause in pauses[7:])
+    assert len(set(pauses[7:])) > 1
+    backoff.reset()
+    assert backoff.next_seconds() <= 1.2
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "rtsp://eve:s3cret@cam/1?key=abc: nothing answers",
+        "Connection to eve:s3cret@cam failed",
+        "401 for s3cret",
+        "bad key=abc",
+    ],
+)
+def test_no_message_holds_a_password(text: str) -> None:
+    options = StreamOptions("barn", "rtsp://eve:s3cret@cam/1?key=abc", "address")
+    told = scrubbed(text, options)
+    assert "s3cret" not in told
+    assert "abc" not in told
+    assert "s3cret" not in repr(options)
+
+
+@pytest.fixture
+def sender(tmp_path: Path, make_video: Callable[..., Path]) -> Iterator[tuple[int, list[Path]]]:
+    """A camera on a TCP port: each connection gets the next file of the list, then its end."""
+    files: list[Path] = []
+    server = socket.create_server(("127.0.0.1", 0))
+    ended = threading.Event()
+
+    def run() -> None:
+        while not ended.is_set():
+            try:
+                connection, _ = server.accept()
+            except OSError:
+                return
+            with connection:
+                if files:
+                    connection.sendall(files.pop(0).read_bytes())
+
+    threading.Thread(target=run, daemon=True).start()
+    yield server.getsockname()[1], files
+    ended.set()
+    server.close()
+
+
+def test_a_real_connection_that_breaks_is_made_again_and_may_change_its_size(
+    serve: Callable[..., Service],
+    tmp_path: Path,
+    sender: tuple[int, list[Path]],
+    make_video: Callable[..., Path],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(Backoff, "next_seconds", lambda self: 0.1)
+    port, files = sender
+    # No wider than a test is long: four seconds each, over in no time, the second one smaller.
+    files += [make_video(tmp_path / f"{seed}.ts", 33, seed=seed) for seed in range(2)]
+    service = serve(tmp_path / "data")
+    service.supervisor.add(StreamOptions("barn", f"tcp://127.0.0.1:{port}", "address"))
+    watched = service.supervisor.get("barn")
+    wait_for(lambda: watched.reconnects >= 2 and service.until("barn") >= 7)
+    wait_for(lambda: service.status("barn") == "reconnecting")
+    assert watched.problem
+    tiles(list(service.reader.rows("barn")))
+    wall_start = service.journal.wall_start("barn")
+    assert abs(wall_start - time.time()) < 60
+    service.close()
+    rows = len(list(service.reader.rows("barn")))
+    files.append(make_video(tmp_path / "3.ts", 33, seed=3))
+    again = serve(tmp_path / "data")
+    again.supervisor.add(StreamOptions("barn", f"tcp://127.0.0.1:{port}", "address"))
+    wait_for(lambda: len(list(again.reader.rows("barn"))) > rows + 3)
+    assert again.journal.wall_start("barn") == wall_start
+    tiles(list(again.reader.rows("barn")))
