@@ -105,30 +105,18 @@ def test_output_that_nobody_reads_to_the_end_is_no_error() -> None:
     assert "Traceback" not in said
 
 
-# models
+# models; what it says in detail is tested with the catalogue
 
 
-def test_models_lists_every_backbone_with_every_memory(
-    command: Command, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    # Two of them, since counting takes a second each; the command reads the same dict.
-    chosen = {name: BACKBONES[name] for name in list(BACKBONES)[:2]}
-    monkeypatch.setattr("vigilia.backbones.BACKBONES", chosen)
-    rows = json.loads(command("models", "--size", "32", "--json"))
-    assert [(row["name"], row["memory"]) for row in rows] == [
-        (name, memory) for name in chosen for memory in MEMORIES
-    ]
+def test_models_lists_every_backbone_with_every_memory(command: Command) -> None:
+    rows = json.loads(command("models", "--json"))
+    listed = [(row["name"], row["memory"]) for row in rows if row["name"] in BACKBONES]
+    assert set(listed) == {(name, memory) for name in BACKBONES for memory in MEMORIES}
     for row in rows:
-        assert row["size"] == 32
-        assert row["parameters"] > 1e5
-        assert row["gflop_per_step"] > 0
-        assert (row["state_bytes"] < 10_000) == (row["memory"] in ("none", "gru"))
+        assert row["parameters"] > 5e4
+        assert row["gmac"] > 0
         assert 0.5 * row["state_bytes"] <= row["state_bytes_bfloat16"] <= row["state_bytes"]
-        assert row["receptive_seconds"] == row["receptive_frames"] / 4
-    table = command("models", "--size", "32")
-    for row in rows:
-        assert re.search(rf"\b{row['name']}\s+{row['memory']}\s+32\b", table)
-    assert "pen" in table
+    assert "pen" in command("models")
 
 
 # run
