@@ -73,7 +73,7 @@ SMOKE = Size(
 
 def bench_multiscale(out: Path, seed: int, size: Size) -> Iterator[Line]:
     MEMORIES.setdefault("multiscale", multiscale)
-    ours = Contender("multiscale", "multi-scale relevance", "multiscale", {"value_dim": 256})
+    ours = Contender("multiscale", "multi-scale relevance", "multiscale")
     eyes = _eyes(out, seed, size)
     for name in ("T6", "T8"):
         task = TASKS[name]

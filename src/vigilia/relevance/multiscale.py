@@ -104,12 +104,8 @@ class TemporalRelevance(nn.Module):
             )
         self.embedding_dim = embedding_dim
         self.stage_numbers = (stage,)
-        self.frames, self.recent_clips, self.heads, self.value_dim = (
-            frames,
-            recent_clips,
-            heads,
-            value_dim,
-        )
+        self.frames, self.recent_clips = frames, recent_clips
+        self.heads, self.value_dim = heads, value_dim
         self.norm_frames = nn.LayerNorm(stage_dim)
         self.frame_score = nn.Linear(stage_dim, 1)
         self.norm = nn.LayerNorm(embedding_dim)
