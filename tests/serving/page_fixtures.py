@@ -13,9 +13,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import uvicorn
 
-from vigilia.serving.view import create_view_app
+from vigilia.serving.view import create_view_app, view_server
 from vigilia.serving.view_guard import loopback_socket
 from vigilia.serving.view_recording import ViewedRecording
 
@@ -26,10 +25,7 @@ CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser"))
 def served(recording: ViewedRecording) -> Iterator[str]:
     """Serves a recording in a thread; gives its address."""
     listening = loopback_socket()
-    config = uvicorn.Config(
-        create_view_app(recording), log_level="warning", timeout_graceful_shutdown=1
-    )
-    server = uvicorn.Server(config)
+    server = view_server(create_view_app(recording))
     thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]}, daemon=True)
     thread.start()
     try:

@@ -382,3 +382,20 @@ def test_a_million_seconds_scroll_smoothly(
     )
     np.testing.assert_allclose(found["sums"], found["exact"], rtol=1e-3)
     assert found["times"][20] < 50, "half of the frames take longer than 50 ms"
+
+
+def test_a_player_counts_from_the_zero_of_the_container(
+    open_page: Callable[..., Any], tmp_path: Path, make_video: Callable[..., Path]
+) -> None:
+    video = make_video(
+        tmp_path / "late.mkv", times=[3000 + 125 * k for k in range(80)], codec="h264"
+    )
+    timeline = Timeline(("a", "b"), (Segment(3.0, 8.0, "a", 0.9), Segment(8.0, 13.0, "b", 0.9)))
+    file = CorrectionFile(tmp_path / "c.csv", timeline)
+    with served(ViewedRecording(video, timeline, file)) as address:
+        page = open_page(address)
+        wait_until(page, "document.querySelector('video')?.readyState >= 2")
+        assert abs(page.evaluate("document.querySelector('video').duration") - 13) < 0.5
+        page.keyboard.press("ArrowRight")
+        wait_until(page, "Math.abs(document.querySelector('video').currentTime - 8) < 0.1")
+        assert page.inner_text("#now .label").strip() == "b"

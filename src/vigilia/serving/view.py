@@ -41,7 +41,7 @@ try:
 except ImportError as error:
     raise MissingExtraError("the page needs fastapi: pip install 'vigilia[serve]'") from error
 
-__all__ = ["PAGE", "create_view_app", "serve_view"]
+__all__ = ["PAGE", "create_view_app", "serve_view", "view_server"]
 
 PAGE = Path(__file__).with_name("page")
 """The folder of the page: plain files, nothing is built."""
@@ -65,7 +65,7 @@ class NewCorrectionBody(BaseModel):
 
 def create_view_app(recording: ViewedRecording) -> FastAPI:
     """The application: the page at `/`, the interface under `/api/v1`."""
-    listeners: set[asyncio.Queue[str]] = set()
+    listeners: set[asyncio.Queue[str | None]] = set()
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
@@ -98,6 +98,13 @@ def create_view_app(recording: ViewedRecording) -> FastAPI:
     async def explain(_: Request, error: RequestValidationError) -> JSONResponse:
         first = error.errors()[0]
         return JSONResponse({"error": f"{'.'.join(map(str, first['loc']))}: {first['msg']}"}, 400)
+
+    def hang_up() -> None:
+        for queue in listeners:
+            with contextlib.suppress(asyncio.QueueFull):
+                queue.put_nowait(None)
+
+    app.state.hang_up = hang_up
 
     def known(name: str) -> None:
         if name != recording.name:
@@ -224,17 +231,26 @@ def create_view_app(recording: ViewedRecording) -> FastAPI:
     return app
 
 
-def serve_view(app: FastAPI, listening: socket.socket, *, on_ready: Callable[[], None]) -> None:
-    """Serves until it is interrupted; `on_ready` is called when the page can be opened."""
+def view_server(app: FastAPI, on_ready: Callable[[], None] = lambda: None) -> uvicorn.Server:
+    """A server whose `run(sockets=...)` calls `on_ready` and, at its end, hangs up on listeners."""
 
     class Server(uvicorn.Server):
         async def startup(self, sockets: list[socket.socket] | None = None) -> None:
             await super().startup(sockets)
             on_ready()
 
-    # Open event streams would keep the server from ending.
-    config = uvicorn.Config(app, log_level="warning", timeout_graceful_shutdown=1)
-    Server(config).run(sockets=[listening])
+        async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+            # Event streams have no end of their own, and would be waited for.
+            app.state.hang_up()
+            await super().shutdown(sockets)
+
+    return Server(uvicorn.Config(app, log_level="warning", timeout_graceful_shutdown=2))
+
+
+def serve_view(app: FastAPI, listening: socket.socket, *, on_ready: Callable[[], None]) -> None:
+    """Serves until it is interrupted; `on_ready` is called when the page can be opened."""
+    with contextlib.suppress(KeyboardInterrupt):
+        view_server(app, on_ready).run(sockets=[listening])
 
 
 def _stretch(start: float | None, end: float | None) -> tuple[float, float]:
@@ -252,15 +268,20 @@ def _view(one: Said) -> Correction:
     }
 
 
-async def _listen(request: Request, listeners: set[asyncio.Queue[str]]) -> AsyncIterator[str]:
-    queue: asyncio.Queue[str] = asyncio.Queue(maxsize=1000)
+async def _listen(
+    request: Request, listeners: set[asyncio.Queue[str | None]]
+) -> AsyncIterator[str]:
+    queue: asyncio.Queue[str | None] = asyncio.Queue(maxsize=1000)
     listeners.add(queue)
     try:
         yield "retry: 2000\n\n"
         while not await request.is_disconnected():
             try:
-                yield await asyncio.wait_for(queue.get(), KEEP_ALIVE_SECONDS)
+                text = await asyncio.wait_for(queue.get(), KEEP_ALIVE_SECONDS)
             except TimeoutError:
-                yield ": still here\n\n"
+                text = ": still here\n\n"
+            if text is None:
+                return
+            yield text
     finally:
         listeners.discard(queue)

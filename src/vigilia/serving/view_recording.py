@@ -85,7 +85,6 @@ class ViewedRecording:
         path = None if video is None else Path(video)
         self._playable = path is not None and path.suffix.lower() in MEDIA_TYPES and path.is_file()
         self._path = path
-        self._offset = _container_start(path) if self._playable and path is not None else 0.0
 
     @property
     def video(self) -> tuple[Path, str] | None:
@@ -98,7 +97,8 @@ class ViewedRecording:
         """The file that a browser may play; none if it cannot."""
         if self.video is None:
             return []
-        return [{"part": 0, "name": self.source, "offset_seconds": self._offset}]
+        # Both count from the container's zero, whenever its first frame is.
+        return [{"part": 0, "name": self.source, "offset_seconds": 0.0}]
 
     def stream(self) -> Stream:
         """The recording as the only stream."""
@@ -253,14 +253,3 @@ def _segment(start: float, end: float, label: str | None, confidence: float) -> 
         "label": label,
         "confidence": round(confidence, 4),
     }
-
-
-def _container_start(path: Path) -> float:
-    """Where the container says that it begins: players count from there."""
-    import av
-
-    try:
-        with av.open(str(path)) as container:
-            return max(0.0, (container.start_time or 0) / av.time_base)
-    except (av.FFmpegError, OSError):
-        return 0.0
