@@ -1,0 +1,70 @@
+"""A configuration that is wrong is one line: file, key, rule."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from vigilia.errors import OptionError
+from vigilia.serving.config import read_config
+
+STREAM = '[[streams]]\nname = "a"\nsource = "rtsp://eve:s3cret@cam/1"\n'
+
+
+def read(folder: Path, text: str):
+    path = folder / "serve.toml"
+    path.write_text(text)
+    return read_config(path)
+
+
+def test_everything_has_a_default_but_the_streams_name_and_source(tmp_path: Path) -> None:
+    config = read(tmp_path, STREAM)
+    assert config.bind.loopback
+    assert config.data == tmp_path / "vigilia-data"
+    assert config.streams[0].kind == "address"
+    assert config.streams[0].shown_source == "rtsp://cam/1"
+    assert "s3cret" not in repr(config)
+
+
+def test_passwords_come_from_the_environment(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CAM", "pw")
+    text = STREAM.replace("s3cret", "${CAM}")
+    assert read(tmp_path, text).streams[0].source == "rtsp://eve:pw@cam/1"
+    monkeypatch.delenv("CAM")
+    with pytest.raises(OptionError, match="CAM is not set"):
+        read(tmp_path, text)
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("modle = 'pen'", "modle: there is no such key; did you mean model?"),
+        ("bind = '0.0.0.0:80'", "token: is needed"),
+        ("bind = 'here'", "bind: must be HOST:PORT"),
+        ("token = 'short'", "token: must be at least 16"),
+        ("batch = 0", "batch: must be a whole number from 1"),
+        ("snapshot_seconds = nan", "snapshot_seconds: must be a number"),
+        ("streams = 3", "streams: must be tables"),
+        ("recordings = ['nowhere']", "recordings:"),
+        (STREAM + "follow = true", "streams[0]: follow: goes with a folder"),
+        (STREAM + "hysteresis = 2", "streams[0]: hysteresis"),
+        (STREAM + "wall_start = 2026-11-21T02:00:00Z", "streams[0]: wall_start: a camera starts"),
+        (STREAM + STREAM.replace('"a"', '"A"'), "streams: the name 'A' is given twice"),
+        (STREAM.replace('"a"', '"../a"'), "streams[0]: name: must be"),
+        (STREAM.replace("rtsp", "file"), "streams[0]: source: an address begins with"),
+        ("[[webhooks]]\nurl = 'ftp://x'", "webhooks[0]: url: must begin with http"),
+        ("[mqtt]\nhost = 'b'\nprefix = 'a/#'", "mqtt: prefix"),
+        ("= 3", "is not valid TOML"),
+    ],
+)
+def test_a_wrong_value_is_one_line(tmp_path: Path, text: str, told: str) -> None:
+    with pytest.raises(OptionError) as caught:
+        read(tmp_path, text)
+    message = str(caught.value)
+    assert message.startswith(str(tmp_path / "serve.toml"))
+    assert told in message
+    assert len(message.splitlines()) == 1
+    assert "s3cret" not in message
