@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 from torch import Tensor
 
 from vigilia import models
-from vigilia.checkpoint import save_model
+from vigilia.checkpoint import load_model, read_tensors, save_model, save_tensors
 from vigilia.errors import CheckpointError, OptionError
 from vigilia.models import describe, describe_model, load_backbone_weights, resolve_model
+from vigilia.spiking import NeuroSvt
+from vigilia.state import detach, named_tensors, reset
 from vigilia.stream import StreamClassifier, create_model
 
 SMALL = {"clip_frames": 8, "stride_frames": 2, "height": 32, "width": 32}
@@ -221,3 +224,72 @@ def test_a_weight_of_another_shape_is_refused() -> None:
 def test_kinetics_weights_are_not_fetched_for_a_backbone_that_has_none() -> None:
     text = line(resolve_model, "swin3d_nano", weights="kinetics400", error=OptionError)
     assert os.linesep not in text
+
+
+# Models of events: the same doors
+
+
+def spiking() -> NeuroSvt:
+    torch.manual_seed(0)
+    return create_model("neuro_svt_nano", classes=("sow", "none"), height=16, width=16, fps=100)
+
+
+def test_a_spiking_model_is_created_by_the_same_function() -> None:
+    model = spiking()
+    assert isinstance(model, NeuroSvt)
+    assert (model.spec.memory, model.spec.height) == ("event", 16)
+    assert model.spec.bin_seconds == 0.01
+    default = create_model("neuro_svt_ti", num_classes=3)
+    assert (default.spec.height, default.spec.width, default.spec.bin_seconds) == (128, 128, 1 / 30)
+    seed = create_model("neuro_svt_nano", num_classes=2, memory="seed", memory_tokens=2)
+    assert (seed.spec.memory, seed.spec.options) == ("seed", {"memory_tokens": 2})
+
+
+@torch.no_grad()
+def test_a_spiking_model_is_saved_and_loaded_by_the_same_functions(tmp_path: Path) -> None:
+    model = spiking().eval()
+    torch.nn.init.normal_(model.head.weight)
+    model.card = {"trained_on": "nothing"}
+    save_model(model, tmp_path / "svt.safetensors")
+    loaded = load_model(tmp_path / "svt.safetensors")
+    assert isinstance(loaded, NeuroSvt)
+    assert (loaded.spec, loaded.card) == (model.spec, model.card)
+    bins = torch.randint(0, 2, (5, 2, 2, 16, 16)).float()
+    mine, theirs = model.init_state(2), loaded.init_state(2)
+    for one in bins:
+        expected, mine = model.step(one, mine)
+        logits, theirs = loaded.step(one, theirs)
+    assert torch.equal(logits, expected)
+    assert detach(mine).nbytes == mine.nbytes == model.init_state(2).nbytes > 0
+    fresh = named_tensors(model.init_state(2))
+    again = named_tensors(reset(mine, [True, False]))
+    assert all(torch.equal(again[name][0], fresh[name][0]) for name in fresh)
+    assert all(torch.equal(again[name][1], named_tensors(mine)[name][1]) for name in fresh)
+
+
+@pytest.mark.parametrize(
+    ("option", "value"),
+    [("clip_frames", 8), ("stride_frames", 8), ("background", 0.5), ("drop_path", 0.1)],
+)
+def test_a_spiking_model_has_no_options_of_clips(option: str, value: float) -> None:
+    options: dict[str, Any] = {option: value}
+    text = line(create_model, "neuro_svt_nano", num_classes=2, error=OptionError, **options)
+    assert text == f"neuro_svt_nano takes one bin of events a step; it has no {option}"
+
+
+def test_a_model_of_events_is_refused_where_video_is_watched(tmp_path: Path) -> None:
+    model = spiking()
+    save_model(model, tmp_path / "svt.safetensors")
+    for named in (model, "neuro_svt_nano"):
+        assert "not video" in line(resolve_model, named, error=OptionError)
+    text = line(resolve_model, tmp_path / "svt.safetensors", error=CheckpointError)
+    assert "svt.safetensors: neuro_svt_nano takes the events of an event camera" in text
+
+
+def test_a_file_of_a_kind_that_is_not_known_is_refused(tmp_path: Path) -> None:
+    save_model(tiny(), tmp_path / "m.safetensors")
+    tensors, header = read_tensors(tmp_path / "m.safetensors")
+    assert "kind" not in header  # as every file that was written before there were two
+    save_tensors(tmp_path / "m.safetensors", tensors, {**header, "kind": "smells"})
+    text = line(load_model, tmp_path / "m.safetensors", error=CheckpointError)
+    assert "it is a model of smells" in text

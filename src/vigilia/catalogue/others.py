@@ -162,7 +162,7 @@ OTHERS: dict[str, Family] = {
         title="CNN and transformer",
         source="Neimark, Bar, Zohar, Asselmann, 2021: Video Transformer Network; Gu, Wang, Wang, "
         "Liu, Cheng, Lu, 2020: Pyramid Constrained Self-Attention Network",
-        pick="a trained image model for the pictures, little video to train on",
+        pick="little video, and an image model whose weights you load into the trunk",
         models=(
             ("cnn_transformer_r18", "-", None),
             ("pcsa_mobilenet", "-", None),

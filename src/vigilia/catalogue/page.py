@@ -25,7 +25,7 @@ Every model is `state = model.init_state(rows)` and `logits, state = model.step(
 | a CPU and little data | `conv3d_nano`, or `conv3d_nano_incremental` live |
 | a CPU, and weights to start from | `r2plus1d_18` at 112 pixels, or `mvit_v2_s` |
 | quick movements | `slowfast_r50` |
-| hardly any labels | `cnn_transformer_r18`: a trained image model looks at every frame |
+| a good image model, little video | `cnn_transformer_r18`, its weights loaded into the trunk |
 | sound that matters | `audio_visual_swin_t` |
 | a past without a last frame, from the backbone alone | `state_space_b` |
 | an event camera | `neuro_svt_ti` |
