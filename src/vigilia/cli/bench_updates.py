@@ -78,7 +78,6 @@ def speed(
     with (
         tempfile.TemporaryDirectory() as folder,
         progress_bar("{task.fields[now]}") as bar,
-        torch.inference_mode(),
     ):
         task = bar.add_task("", total=None, now="models are made")
 
@@ -136,16 +135,13 @@ def print_speed(report: SpeedReport, *, size: int, machine: str) -> None:
 
 def _exported(name: str, model: StreamClassifier, gflop: float, folder: Path) -> list[Update]:
     """The model's step under ONNX Runtime in float32 and under OpenVINO in float32 and bf16."""
-    import torch
-
     from vigilia.bench.speed.updates import update_of
     from vigilia.export import ExportedStep, export_model
 
     updates = []
     path = folder / "step.onnx"
     for precision in ("float32", "bf16"):
-        with torch.inference_mode(False):
-            export_model(model, path, precision=precision)
+        export_model(model, path, precision=precision)
         for runtime in ("onnxruntime", "openvino") if precision == "float32" else ("openvino",):
             step = ExportedStep(path, runtime=runtime)
             updates.append(update_of(f"{name}, {runtime}", step, precision=precision, gflop=gflop))

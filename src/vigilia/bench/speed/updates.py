@@ -57,7 +57,8 @@ def yardstick(size: int, *, compiled: bool = False) -> tuple[list[Update], dict[
     model = import_torchvision().models.video.swin3d_t().eval()
     pre = Preprocessing(height=size, width=size)
     frames = _frames(32, size)
-    gflop = count_flops(lambda: model(pre.to_clip(frames))) / 1e9
+    with torch.inference_mode():
+        gflop = count_flops(lambda: model(pre.to_clip(frames))) / 1e9
     updates = [Update(YARDSTICK, "float32", lambda: model(pre.to_clip(frames)), gflop, 0)]
     if compiled:
         fast = torch.compile(model)
@@ -127,6 +128,7 @@ def own_updates(
     return updates
 
 
+@torch.inference_mode()
 def update_of(
     name: str,
     model: Any,
