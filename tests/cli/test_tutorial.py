@@ -1,0 +1,62 @@
+"""The tutorial's commands run as printed, on recordings of a minute and for one epoch."""
+
+from __future__ import annotations
+
+import re
+import shlex
+from pathlib import Path
+
+import pytest
+
+from vigilia.cli import COMMANDS, main
+
+ROOT = Path(__file__).resolve().parents[2]
+TUTORIAL = (ROOT / "docs" / "tutorial.md").read_text(encoding="utf-8")
+SHORTER = {"--minutes 30": "--minutes 1", "--epochs 20": "--epochs 1 --size 16 --rows 2"}
+"""What a reader has time for, and what a test has."""
+
+
+def commands() -> list[str]:
+    blocks = re.findall(r"```bash\n(.*?)```", TUTORIAL, flags=re.DOTALL)
+    return [line for block in blocks for line in block.strip().splitlines()]
+
+
+@pytest.mark.long
+def test_the_tutorial_runs_as_printed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    used: set[str] = set()
+    for command in commands():
+        shorter = command
+        for printed, short in SHORTER.items():
+            if printed in command:
+                used.add(printed)
+                shorter = shorter.replace(printed, short)
+        program, *arguments = shlex.split(shorter)
+        assert program == "vigilia"
+        assert main(arguments) == 0, f"{command}\n{capsys.readouterr().err}"
+    assert used == set(SHORTER)
+    written = ["sow.safetensors.card.md", "thursday/timeline.csv", "thursday/timeline.png"]
+    written += ["thursday/report.html", "thursday/thursday.xlsx", "thursday/thursday.yasa.json"]
+    for name in written:
+        assert (tmp_path / name).stat().st_size > 0, name
+
+
+def test_the_pages_name_no_command_that_does_not_exist() -> None:
+    known = {*COMMANDS, "labels", "bench", "events"}
+    for page in ("index", "tutorial", "glossary", "faq"):
+        text = (ROOT / "docs" / f"{page}.md").read_text(encoding="utf-8")
+        named = set(re.findall(r"\bvigilia ([a-z]+)", " ".join(re.findall(r"`[^`]+`", text))))
+        assert named <= known, page
+
+
+def test_the_site_has_pages_that_exist_and_links_lead_somewhere() -> None:
+    pages = {page.name for page in (ROOT / "docs").glob("*.md")}
+    told = (ROOT / "mkdocs.yml").read_text(encoding="utf-8")
+    listed = re.findall(r"([\w-]+\.md)", told)
+    assert len(set(listed)) == len(listed) > 10
+    assert set(listed) <= pages
+    for page in pages:
+        text = (ROOT / "docs" / page).read_text(encoding="utf-8")
+        assert set(re.findall(r"\]\(([\w-]+\.md)\)", text)) <= pages, page
