@@ -37,10 +37,16 @@ def serve(
     def ready(address: str) -> None:
         errors.print(f"open {address} (Ctrl-C ends)")
 
-    signal.signal(signal.SIGTERM, lambda *_: _interrupt())
-    run(settings, on_ready=ready)
+    told: list[int] = []
 
+    def end(number: int, _: object) -> None:
+        told.append(number)
+        raise KeyboardInterrupt
 
-def _interrupt() -> None:
-    """SIGTERM before the server listens to it: end in order."""
-    raise KeyboardInterrupt
+    # What systemd and Docker send: an orderly end, and no failure.
+    signal.signal(signal.SIGTERM, end)
+    try:
+        run(settings, on_ready=ready)
+    except KeyboardInterrupt:
+        if not told:
+            raise

@@ -197,7 +197,7 @@ def _load(path: Path) -> Mapping[str, Any]:
 
 def _yaml(path: Path, text: str) -> Any:
     try:
-        import yaml
+        import yaml  # type: ignore[import-untyped]
     except ImportError as error:
         raise MissingExtraError(
             f"{path}: YAML needs PyYAML; install it with `pip install pyyaml`, or write TOML"

@@ -101,7 +101,7 @@ class Mqtt:
 
 def _paho(options: MqttOptions) -> Any:
     try:
-        from paho.mqtt import client as paho
+        from paho.mqtt import client as paho  # type: ignore[import-untyped]
     except ImportError as error:
         raise MissingExtraError("mqtt needs paho-mqtt: pip install paho-mqtt") from error
     made = paho.Client(paho.CallbackAPIVersion.VERSION2)

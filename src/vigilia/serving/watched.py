@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections import Counter
+from collections import Counter, defaultdict
 from dataclasses import dataclass, field
 from urllib.parse import unquote, urlsplit
 
@@ -64,7 +64,9 @@ class Watched:
     watch: Watch | None = None
     place: Place | None = None
     counts: Counter[str] = field(default_factory=Counter)
-    label_seconds: Counter[str | None] = field(default_factory=Counter)
+    label_seconds: defaultdict[str | None, float] = field(
+        default_factory=lambda: defaultdict(float)
+    )
     reconnects: int = 0
     lag_seconds: float | None = None
     confidence: float | None = None
