@@ -74,10 +74,10 @@ def test_blank_bins_change_nothing_that_is_remembered() -> None:
     part = memory()
     nn.init.normal_(part.write_pooled.weight)
     with torch.no_grad():
-        codes, gates, state = part(tokens(3), part.init_state(2, **WHERE), first=fresh())
-        later, shut, after = part(torch.zeros(300, 2, 16, 16), state, first=~fresh())
-    assert gates.all()
-    assert not shut.any()
+        codes, traces, state = part(tokens(3), part.init_state(2, **WHERE), first=fresh())
+        later, later_traces, after = part(torch.zeros(300, 2, 16, 16), state, first=~fresh())
+    assert traces.gates.all()
+    assert not later_traces.gates.any()
     assert torch.equal(after.membrane, state.membrane)
     assert torch.equal(later, codes[-1:].expand_as(later))
     assert codes.any()
@@ -86,19 +86,29 @@ def test_blank_bins_change_nothing_that_is_remembered() -> None:
 def test_without_a_gate_the_membrane_leaks_at_every_bin() -> None:
     part = memory(gated=False, taus=(2.0, 2.0))
     with torch.no_grad():
-        _, gates, state = part(tokens(3), part.init_state(2, **WHERE), first=fresh())
+        _, traces, state = part(tokens(3), part.init_state(2, **WHERE), first=fresh())
         _, _, after = part(torch.zeros(30, 2, 16, 16), state, first=~fresh())
-    assert gates.all()
+    assert traces.gates.all()
     torch.testing.assert_close(after.membrane, state.membrane * 0.5**30)
 
 
 def test_noise_does_not_open_a_fresh_gate() -> None:
     part = memory()
     with torch.no_grad():
-        _, gates, _ = part(tokens(50, rate=0.001), part.init_state(2, **WHERE), first=fresh())
-        _, opened, _ = part(tokens(50, rate=0.2), part.init_state(2, **WHERE), first=fresh())
-    assert gates.mean() < 0.2
-    assert opened.mean() > 0.9
+        _, noisy, _ = part(tokens(50, rate=0.001), part.init_state(2, **WHERE), first=fresh())
+        _, lively, _ = part(tokens(50, rate=0.2), part.init_state(2, **WHERE), first=fresh())
+    assert noisy.gates.mean() < 0.2
+    assert lively.gates.mean() > 0.9
+
+
+def test_the_drive_says_by_how_much_a_gate_opened() -> None:
+    part = memory()
+    with torch.no_grad():
+        _, traces, _ = part(tokens(30, rate=0.007), part.init_state(2, **WHERE), first=fresh())
+    assert traces.drive.shape == traces.gates.shape == (30, 2, 1)
+    assert torch.equal(traces.drive >= 0, traces.gates > 0)
+    assert 0 < traces.gates.mean() < 1
+    assert traces.pooled.unique().tolist() == [0, 1]
 
 
 def test_the_learned_token_is_where_the_membrane_starts() -> None:
@@ -128,12 +138,12 @@ def test_what_is_remembered_decides_what_attention_finds() -> None:
 
 def test_gradient_reaches_the_gate_the_writing_and_the_reading() -> None:
     part = memory().train()
-    codes, gates, _ = part(tokens(6), part.init_state(2, **WHERE), first=fresh())
+    codes, traces, _ = part(tokens(6), part.init_state(2, **WHERE), first=fresh())
     (codes * torch.randn_like(codes)).sum().backward()
     for name, parameter in part.named_parameters():
         assert parameter.grad is not None, name
         assert parameter.grad.abs().max() > 0, name
-    assert gates.requires_grad
+    assert traces.gates.requires_grad
 
 
 @pytest.mark.parametrize(

@@ -28,13 +28,14 @@ from vigilia.spiking.energy import EnergyMeter
 from vigilia.state import detach, named_tensors, reset, with_tensors
 
 SIDE = 16
+PLAIN: dict[str, Any] = {"tau": 2.0, "memory_tokens": 1}
 VARIANTS: dict[str, dict[str, Any]] = {
-    "event": {},
-    "event, no membranes": {"tau": None},
-    "event, two tokens, learned taus": {"memory_tokens": 2, "learns_tau": True},
-    "event, hadamard": {"attention": "hadamard"},
-    "hold30": {"memory": "hold30"},
-    "seed": {"memory": "seed"},
+    "event": PLAIN,
+    "event, as it is trained": {"tau": None, "memory_tokens": 2},
+    "event, two tokens, learned taus": {**PLAIN, "memory_tokens": 2, "learns_tau": True},
+    "event, hadamard": {**PLAIN, "attention": "hadamard"},
+    "hold30": {**PLAIN, "memory": "hold30"},
+    "seed": {"memory": "seed", "memory_tokens": 1},
 }
 EVENT = [name for name in VARIANTS if name.startswith("event")]
 every_variant = pytest.mark.parametrize("variant", VARIANTS)

@@ -8,6 +8,8 @@ from typing import Annotated
 import typer
 
 from vigilia.cli.bench_speed import decode, soak, streams
+from vigilia.cli.bench_spiking import energy, permanence
+from vigilia.cli.bench_updates import speed
 from vigilia.cli.show import errors, output, print_json, print_table, progress_bar
 
 __all__ = ["bench"]
@@ -163,5 +165,12 @@ def real(
     output.print(f"{out / 'table.md'}, {out / 'ages.png'}")
 
 
-for _name, _command in {"decode": decode, "streams": streams, "soak": soak}.items():
+for _name, _command in {
+    "permanence": permanence,
+    "energy": energy,
+    "speed": speed,
+    "decode": decode,
+    "streams": streams,
+    "soak": soak,
+}.items():
     bench.command(_name)(_command)

@@ -25,13 +25,23 @@ __all__ = [
     "create_spiking_model",
 ]
 
-SPIKING_SIZES: dict[str, dict[str, int]] = {
-    "neuro_svt_nano": {"dim": 32, "depth": 1, "heads": 2, "patch": 4},
+SPIKING_SIZES: dict[str, dict[str, Any]] = {
+    "neuro_svt_nano": {
+        "dim": 32,
+        "depth": 1,
+        "heads": 2,
+        "patch": 4,
+        "tau": None,
+        "memory_tokens": 2,
+    },
     "neuro_svt_ti": {"dim": 192, "depth": 4, "heads": 3},
     "neuro_svt_s": {"dim": 384, "depth": 6, "heads": 6},
     "neuro_svt_b": {"dim": 512, "depth": 8, "heads": 8},
 }
-"""Models by name; "nano" is for tests and small pictures."""
+"""Models by name.
+
+"nano" is for small pictures, and what the permanence benchmark trains: only its memory has a past.
+"""
 
 SPIKING_MEMORIES: dict[str, dict[str, Any]] = {
     "event": {},

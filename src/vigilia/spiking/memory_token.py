@@ -29,7 +29,7 @@ from vigilia.spiking.neurons import check_tau
 from vigilia.spiking.surrogate import ATAN, spike
 from vigilia.state import State
 
-__all__ = ["Ladder", "Membrane", "MemoryTokenState", "SpikingMemory"]
+__all__ = ["Ladder", "Membrane", "MemoryTokenState", "MemoryTraces", "SpikingMemory"]
 
 LEVELS = (0.25, 0.75, 1.5)
 """Rungs of a fresh ladder, in units of what a membrane reaches in `TYPICAL` writes."""
@@ -56,6 +56,21 @@ class MemoryTokenState(State):
     pool: Tensor
     key: Tensor
     value: Tensor
+
+
+@dataclass(frozen=True)
+class MemoryTraces:
+    """What went on in the memory, step by step.
+
+    Attributes:
+        gates: (T, B, M) in {0, 1}.
+        drive: (T, B, M) of the gates' neurons, less their threshold: positive where they fire.
+        pooled: (T, B, R * D) spikes of the neurons that pool tokens.
+    """
+
+    gates: Tensor
+    drive: Tensor
+    pooled: Tensor
 
 
 class Membrane(nn.Module):
@@ -192,7 +207,7 @@ class SpikingMemory(nn.Module):
 
     def forward(
         self, spikes: Tensor, state: MemoryTokenState, *, first: Tensor
-    ) -> tuple[Tensor, Tensor, MemoryTokenState]:
+    ) -> tuple[Tensor, MemoryTraces, MemoryTokenState]:
         """Remembers what the tokens show.
 
         Args:
@@ -202,7 +217,7 @@ class SpikingMemory(nn.Module):
 
         Returns:
             Codes (T, B, M * code_size) in {0, 1} that read-out neurons make of the membrane after
-            each step, gates (T, B, M) in {0, 1}, and the state.
+            each step, what went on meanwhile, and the state.
         """
         pooled, pool = self.pool(self.pool_weight @ spikes, state.pool)  # (T, B, R, D)
         pooled = pooled.flatten(2)
@@ -228,7 +243,9 @@ class SpikingMemory(nn.Module):
             codes.append(seen if self.ladder is not None else fired)
             gates.append(gate[..., 0])
         after = MemoryTokenState(membrane.to(state.membrane.dtype), pool, key, value)
-        return torch.stack(codes).flatten(2), torch.stack(gates), after
+        drive = opened[..., 0] - self.gate.threshold
+        traces = MemoryTraces(torch.stack(gates), drive, pooled)
+        return torch.stack(codes).flatten(2), traces, after
 
     def _read(self, membrane: Tensor) -> Tensor:
         """What the next step's queries see, (B, M, code_size): the state alone decides."""

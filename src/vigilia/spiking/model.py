@@ -2,7 +2,7 @@
 
     state = model.init_state(batch_size)
     logits, state = model.step(bin, state)      # bin (B, 2, H, W) -> logits (B, K)
-    state.position, state.wake                  # (B, 2) in -1..1, (B,) bool
+    state.position, state.wake                  # (B, 2 O) in -1..1, (B,) bool
 
 A bin is what an event camera sent in a short time: ON and OFF events of each pixel, counted or not.
 Convolutions and blocks of spiking attention turn it into spikes, which a memory token looks at (see
@@ -10,7 +10,8 @@ Convolutions and blocks of spiking attention turn it into spikes, which a memory
 matrices but the first convolution has an operand of zeros and ones. A blank bin makes no spike, so
 it costs nothing, changes nothing that is remembered, and leaves the answer standing.
 
-Letters: T steps, B streams, H W pixels, N tokens, D features, M memory tokens, K classes.
+Letters: T steps, B streams, H W pixels, N tokens, D features, M memory tokens, O objects,
+K classes.
 """
 
 from __future__ import annotations
@@ -50,6 +51,7 @@ class NeuroSvt(nn.Module):
         memory_gated: a spike opens the memory; without, it leaks at every bin.
         memory_reset: "none", or "hard" for a memory that is an ordinary neuron.
         regions: parts of the picture that the memory tells apart, about.
+        objects: O, whose places are told; 1 unless a model is to follow several.
 
     Attributes:
         card: what the weights were trained on, and how well they did; written into checkpoints.
@@ -74,8 +76,11 @@ class NeuroSvt(nn.Module):
         memory_gated: bool = True,
         memory_reset: str = "none",
         regions: int = 16,
+        objects: int = 1,
     ) -> None:
         super().__init__()
+        if objects < 1:
+            raise OptionError(f"objects must be at least 1, got {objects}")
         if not spec.bin_seconds > 0:
             raise OptionError(f"bin_seconds must be positive, got {spec.bin_seconds}")
         self.spec = spec
@@ -114,8 +119,9 @@ class NeuroSvt(nn.Module):
         code = memory_tokens * self.memory.code_size
         self.head = SpikeLinear(code, len(spec.classes), gain=None)
         self.head_bias = nn.Parameter(torch.zeros(len(spec.classes)))
-        self.motion = SpikeLinear(code, 4, gain=None)
-        self.motion_bias = nn.Parameter(torch.zeros(4))
+        self.objects = objects
+        self.motion = SpikeLinear(code, 4 * objects, gain=None)
+        self.motion_bias = nn.Parameter(torch.zeros(4 * objects))
         # Fresh answers are the same for all: nothing pulls at the eyes before the heads know how.
         nn.init.zeros_(self.head.weight)
         nn.init.zeros_(self.motion.weight)
@@ -167,9 +173,9 @@ class NeuroSvt(nn.Module):
             seconds=zeros(dtype=torch.float64),
             clips=zeros(dtype=torch.int64),
             logits=zeros(len(self.classes)),
-            motion=zeros(4),
+            motion=zeros(4 * self.objects),
             written_seconds=zeros(dtype=torch.float64),
-            position=zeros(2),
+            position=zeros(2 * self.objects),
             wake=zeros(dtype=torch.bool),
         )
 
@@ -228,17 +234,19 @@ class NeuroSvt(nn.Module):
             blocks.append(after)
         spikes, last = self.last(x, state.last)
         first = state.clips == 0
-        codes, gates, memory = self.memory(spikes, state.memory, first=first)
+        codes, traces, memory = self.memory(spikes, state.memory, first=first)
         if seconds is None:
             nominal = torch.arange(1, len(bins) + 1, device=bins.device, dtype=torch.float64)
             seconds = state.seconds + self.spec.bin_seconds * nominal[:, None]
-        fresh = (gates.detach() > 0).any(-1)  # (T, B)
+        fresh = (traces.gates.detach() > 0).any(-1)  # (T, B)
         wake = fresh[-1]
         fresh = torch.cat([fresh[:1] | first, fresh[1:]])
         logits, motion = self._read(codes, fresh, state)
         written = held(fresh, seconds, state.written_seconds)
         position = self._position(motion, seconds - written)
-        outputs = SpikingOutputs(logits, position, gates, spikes.mean((2, 3)))
+        outputs = SpikingOutputs(
+            logits, position, traces.gates, traces.drive, traces.pooled, spikes.mean((2, 3))
+        )
         return outputs, SpikingState(
             embed=embed,
             blocks=tuple(blocks),
@@ -254,7 +262,7 @@ class NeuroSvt(nn.Module):
         )
 
     def _read(self, codes: Tensor, fresh: Tensor, state: SpikingState) -> tuple[Tensor, Tensor]:
-        """Logits (T, B, K) and motion (T, B, 4) of codes (T, B, M * code_size)."""
+        """Logits (T, B, K) and motion (T, B, 4 O) of codes (T, B, M * code_size)."""
         if torch.is_grad_enabled():
             # The same values, since a closed gate leaves the membrane alone; but this way the
             # gradient learns what opening it would have changed.
@@ -265,9 +273,11 @@ class NeuroSvt(nn.Module):
         return logits, held(fresh, self.motion(codes) + self.motion_bias, state.motion)
 
     def _position(self, motion: Tensor, elapsed: Tensor) -> Tensor:
-        """motion: (T, B, 4), elapsed seconds: (T, B) -> place (T, B, 2)."""
-        bins = (elapsed / self.spec.bin_seconds).to(motion.dtype)[..., None]
-        return bounced(motion[..., :2] + motion[..., 2:] * bins, torch.sigmoid(self.walls))
+        """motion: (T, B, 4 O), elapsed seconds: (T, B) -> places (T, B, 2 O)."""
+        each = motion.unflatten(-1, (self.objects, 4))
+        bins = (elapsed / self.spec.bin_seconds).to(motion.dtype)[..., None, None]
+        path = each[..., :2] + each[..., 2:] * bins
+        return bounced(path, torch.sigmoid(self.walls)).flatten(-2)
 
     def _check(
         self, clip: Tensor, rows: int, active: Tensor | None, seconds: Tensor | None

@@ -26,7 +26,9 @@ def _sigmoid(x: Tensor, width: float) -> Tensor:
 
 
 def _atan(x: Tensor, width: float) -> Tensor:
-    return width / 2 / (1 + (math.pi / 2 * width * x).square())
+    # In place: most of a training's time goes through here.
+    bump = (x * (math.pi / 2 * width)).square_().add_(1.0).reciprocal_()
+    return bump.mul_(width / 2)
 
 
 def _triangle(x: Tensor, width: float) -> Tensor:

@@ -1,6 +1,7 @@
 """What goes into and comes out of Neuro-SVT: its description, its state, its answers.
 
-Letters: T steps, B streams, H W pixels, N tokens, D features, M memory tokens, K classes.
+Letters: T steps, B streams, H W pixels, N tokens, D features, M memory tokens, O objects,
+K classes.
 """
 
 from __future__ import annotations
@@ -30,9 +31,10 @@ class SpikingState(State):
         seconds: (B,) float64, when each row's last bin ended.
         clips: (B,) int64, how many bins each row has seen.
         logits: (B, K) of each row; they stand until the memory is written again.
-        motion: (B, 4) place and velocity per bin when the memory was last written.
+        motion: (B, 4 O) place and velocity per bin of each of O objects when the memory was last
+            written.
         written_seconds: (B,) float64, when that was.
-        position: (B, 2) x and y by now, from -1 (left, top) to 1; 0 before anything was seen.
+        position: (B, 2 O) x and y by now, from -1 (left, top) to 1; 0 before anything was seen.
         wake: (B,) bool, whether the row's last bin opened the memory's gate.
     """
 
@@ -55,14 +57,19 @@ class SpikingOutputs:
 
     Attributes:
         logits: (T, B, K).
-        position: (T, B, 2).
+        position: (T, B, 2 O) x and y of each object.
         gates: (T, B, M) in {0, 1}, with a gradient: a penalty on them teaches silence.
+        drive: (T, B, M) of the gates' neurons, less their threshold: positive where they fire. What
+            training needs to teach a gate when to open.
+        glance: (T, B, R * D) spikes that the memory takes from each bin by itself.
         activity: (T, B) share of the tokens' neurons that fired behind the last block.
     """
 
     logits: Tensor
     position: Tensor
     gates: Tensor
+    drive: Tensor
+    glance: Tensor
     activity: Tensor
 
 
