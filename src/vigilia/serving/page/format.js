@@ -42,7 +42,7 @@ export function percent(share) {
 export function wall(unixSeconds) {
   return new Date(unixSeconds * 1000).toLocaleString(undefined, {
     weekday: "short", day: "numeric", month: "short", hour: "2-digit", minute: "2-digit",
-    second: "2-digit",
+    second: "2-digit", hourCycle: "h23",
   });
 }
 
