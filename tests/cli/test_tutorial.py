@@ -1,4 +1,4 @@
-"""The tutorial's commands run as printed, on recordings of a minute and for one epoch."""
+"""The tutorial's commands run as printed, on recordings of half a minute and for one epoch."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from vigilia.cli import COMMANDS, main
 
 ROOT = Path(__file__).resolve().parents[2]
 TUTORIAL = (ROOT / "docs" / "tutorial.md").read_text(encoding="utf-8")
-SHORTER = {"--minutes 30": "--minutes 1", "--epochs 20": "--epochs 1 --size 16 --rows 2"}
+SHORTER = {"--minutes 30": "--minutes 0.5", "--epochs 20": "--epochs 1 --size 16 --rows 2"}
 """What a reader has time for, and what a test has."""
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import io
 import itertools
 import uuid
@@ -95,12 +96,8 @@ def write(several: Sequence[Annotations], options: Options) -> bytes:
 
 def _libraries(path: Path) -> tuple[Any, Any, Any]:
     try:
-        import h5py  # type: ignore[import-untyped]
-        import ndx_ethogram  # type: ignore[import-untyped]
-        import pynwb  # type: ignore[import-untyped]
-        import pynwb.epoch
-        import pynwb.event
-        import pynwb.image
+        names = ("pynwb", "ndx_ethogram", "h5py", "pynwb.epoch", "pynwb.event", "pynwb.image")
+        pynwb, ndx_ethogram, h5py, *_ = map(importlib.import_module, names)
     except ImportError as error:
         raise MissingExtraError(
             f"{path}: NWB is written by pynwb and ndx-ethogram; pip install 'vigilia[nwb]'"

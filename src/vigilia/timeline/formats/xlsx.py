@@ -86,7 +86,7 @@ def _text(text: str, sheet: Any) -> Any:
 
 def _openpyxl(path: Path) -> Any:
     try:
-        import openpyxl
+        import openpyxl  # type: ignore[import-untyped]
     except ImportError as error:
         raise MissingExtraError(
             f"{path}: spreadsheets are written by openpyxl; pip install 'vigilia[formats]', or "
