@@ -100,7 +100,7 @@ def _of_health(app: FastAPI, supervisor: Supervisor, metrics: Metrics) -> None:
     @app.get("/healthz")
     def healthz() -> Response:
         """The process works: 503 means that it should be started anew."""
-        alive = supervisor.alive and supervisor.broken is None
+        alive = supervisor.alive
         return JSONResponse({"alive": alive}, 200 if alive else 503)
 
     @app.get("/readyz")

@@ -21,7 +21,6 @@ import json
 import os
 import sqlite3
 import threading
-import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -30,66 +29,14 @@ from typing import Any
 
 from vigilia.errors import OptionError, OutputError
 from vigilia.serving.cursor import Cursor, Row, advance
-from vigilia.serving.view_corrections import Said
+from vigilia.serving.journal_notes import Notes
+from vigilia.serving.journal_tables import FORMAT, TABLES
 from vigilia.timeline import SegmenterOptions, SegmenterState
 from vigilia.timeline.seconds import SecondsState
 from vigilia.timeline.segmenter import init_segmenter
 from vigilia.timeline.timeline import Segment
 
 __all__ = ["Appended", "Journal"]
-
-FORMAT = 1
-
-_TABLES = """
-CREATE TABLE IF NOT EXISTS streams (
-    name TEXT PRIMARY KEY,
-    classes TEXT NOT NULL,
-    identity TEXT NOT NULL,
-    cell_seconds REAL NOT NULL,
-    segmenter TEXT NOT NULL,
-    seconds TEXT,
-    until_seconds REAL,
-    wall_start REAL,
-    ended INTEGER NOT NULL DEFAULT 0
-) WITHOUT ROWID;
-CREATE TABLE IF NOT EXISTS results (
-    stream TEXT NOT NULL,
-    start_seconds REAL NOT NULL,
-    end_seconds REAL NOT NULL,
-    probabilities BLOB,
-    PRIMARY KEY (stream, start_seconds)
-) WITHOUT ROWID;
-CREATE TABLE IF NOT EXISTS segments (
-    stream TEXT NOT NULL,
-    start_seconds REAL NOT NULL,
-    end_seconds REAL NOT NULL,
-    label INTEGER,
-    confidence REAL NOT NULL,
-    PRIMARY KEY (stream, start_seconds)
-) WITHOUT ROWID;
-CREATE TABLE IF NOT EXISTS parts (
-    stream TEXT NOT NULL,
-    name TEXT NOT NULL,
-    offset_seconds REAL NOT NULL,
-    PRIMARY KEY (stream, name)
-) WITHOUT ROWID;
-CREATE TABLE IF NOT EXISTS corrections (
-    id INTEGER PRIMARY KEY AUTOINCREMENT,
-    stream TEXT NOT NULL,
-    start_seconds REAL NOT NULL,
-    end_seconds REAL NOT NULL,
-    label TEXT,
-    by TEXT NOT NULL,
-    written_at REAL NOT NULL,
-    taken_back_at REAL
-);
-CREATE INDEX IF NOT EXISTS corrections_of ON corrections (stream, id);
-CREATE TABLE IF NOT EXISTS declared (
-    name TEXT PRIMARY KEY,
-    options TEXT NOT NULL,
-    running INTEGER NOT NULL
-) WITHOUT ROWID;
-"""
 
 
 @dataclass(frozen=True, eq=False)
@@ -114,6 +61,9 @@ class Journal:
         path: the file; made if absent, readable by its owner only.
         busy_seconds: how long a write waits for another process that holds the file.
 
+    Attributes:
+        notes: what people told the service.
+
     Raises:
         OutputError: it cannot be made or opened, or is no journal of this version.
     """
@@ -130,6 +80,7 @@ class Journal:
                 path, timeout=busy_seconds, isolation_level=None, check_same_thread=False
             )
             self._set_up()
+            self.notes = Notes(self._database, self._lock)
         except (OSError, sqlite3.Error) as error:
             raise OutputError(
                 f"{path}: the journal cannot be opened ({_reason(error)}); "
@@ -152,7 +103,7 @@ class Journal:
             raise OutputError(
                 f"{self.path}: the journal is damaged; restore a copy or move it away"
             )
-        self._database.executescript(_TABLES)
+        self._database.executescript(TABLES)
         run(f"PRAGMA user_version = {FORMAT}")
 
     # Streams and their results.
@@ -323,62 +274,6 @@ class Journal:
                 run(f"DELETE FROM {table} WHERE stream = ?", (name,))
             run("DELETE FROM streams WHERE name = ?", (name,))
             self._cursors.pop(name, None)
-
-    # What people said.
-
-    def correct(
-        self, name: str, start_seconds: float, end_seconds: float, label: str | None, by: str
-    ) -> Said:
-        """Keeps what somebody says of a stretch; None: cannot be seen."""
-        with self._lock:
-            now = time.time()
-            made = self._database.execute(
-                "INSERT INTO corrections (stream, start_seconds, end_seconds, label, by, "
-                "written_at) VALUES (?, ?, ?, ?, ?, ?)",
-                (name, start_seconds, end_seconds, label, by, now),
-            )
-            assert made.lastrowid is not None
-            return Said(made.lastrowid, start_seconds, end_seconds, label, by, now)
-
-    def take_back(self, name: str, number: int) -> bool:
-        """Takes a correction back; False if there is none of that number."""
-        with self._lock:
-            changed = self._database.execute(
-                "UPDATE corrections SET taken_back_at = ? "
-                "WHERE stream = ? AND id = ? AND taken_back_at IS NULL",
-                (time.time(), name, number),
-            )
-            return changed.rowcount == 1
-
-    # Streams that were added over HTTP.
-
-    def declare(self, name: str, options: Mapping[str, Any], running: bool) -> None:
-        """Remembers a stream over restarts."""
-        with self._lock:
-            self._database.execute(
-                "INSERT OR REPLACE INTO declared VALUES (?, ?, ?)",
-                (name, json.dumps(options), running),
-            )
-
-    def set_running(self, name: str, running: bool) -> None:
-        """Remembers whether a declared stream is to run; no more than that if it is not one."""
-        with self._lock:
-            self._database.execute(
-                "UPDATE declared SET running = ? WHERE name = ?", (running, name)
-            )
-
-    def undeclare(self, name: str) -> None:
-        """Forgets that a stream was added."""
-        with self._lock:
-            self._database.execute("DELETE FROM declared WHERE name = ?", (name,))
-
-    def declared(self) -> list[tuple[dict[str, Any], bool]]:
-        """The streams that were added over HTTP: options, and whether they are to run."""
-        with self._lock:
-            rows = self._database.execute(
-                "SELECT options, running FROM declared ORDER BY name"
-            ).fetchall()
-        return [(json.loads(options), bool(running)) for options, running in rows]
 
     def close(self) -> None:
         """Ends the writing; idempotent."""

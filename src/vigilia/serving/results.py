@@ -41,9 +41,9 @@ class ResultTaker:
         feeding: says where snapshots lie.
         model_hash: goes into snapshots.
         snapshot_seconds: how often they are taken.
-        on_retry: called between two tries to write; returns False to give up.
 
     Attributes:
+        on_retry: waits so many seconds between two tries to write; returns False to give up.
         problem: why results cannot be written now; empty if they can.
         failures: writes that failed, snapshots included.
         commit_seconds: of the last write.
@@ -58,7 +58,6 @@ class ResultTaker:
         *,
         model_hash: str,
         snapshot_seconds: float,
-        on_retry: Callable[[float], bool],
     ) -> None:
         self._engine = engine
         self._journal = journal
@@ -66,7 +65,7 @@ class ResultTaker:
         self._feeding = feeding
         self._model_hash = model_hash
         self._snapshot_seconds = snapshot_seconds
-        self._on_retry = on_retry
+        self.on_retry: Callable[[float], bool] = _wait
         self.problem = ""
         self.failures = 0
         self.commit_seconds = 0.0
@@ -124,7 +123,7 @@ class ResultTaker:
                 if not self.problem:
                     log.error("results cannot be written", extra={"why": str(error)})
                 self.problem = f"results cannot be written ({error}); is the disk full?"
-                if not self._on_retry(pause):
+                if not self.on_retry(pause):
                     return None
                 pause = min(2 * pause, _MOST_RETRY_SECONDS)
                 continue
@@ -178,6 +177,11 @@ class ResultTaker:
             before = watched.state_kept or state
             watched.read = LastRead(before, frames, float(state.seconds[0]))
         watched.state_kept = state
+
+
+def _wait(seconds: float) -> bool:
+    time.sleep(seconds)
+    return True
 
 
 def _row(result: Result) -> Row:

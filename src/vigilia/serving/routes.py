@@ -296,7 +296,7 @@ def of_corrections(router: APIRouter, room: Room) -> None:
     def correct(name: str, body: NewCorrectionBody) -> Correction:
         known(name)
         room.check_correction(name, body.start_seconds, body.end_seconds, body.label)
-        made = journal.correct(
+        made = journal.notes.correct(
             name, body.start_seconds, body.end_seconds, body.label, " ".join(body.by.split())
         )
         hub.publish("correction", {"stream": name, "id": made.id, "removed": False})
@@ -305,6 +305,6 @@ def of_corrections(router: APIRouter, room: Room) -> None:
     @router.delete("/streams/{name}/corrections", status_code=204)
     def take_back(name: str, id: Annotated[int, Query(ge=1, le=2**62)]) -> None:
         known(name)
-        if not journal.take_back(name, id):
+        if not journal.notes.take_back(name, id):
             raise HTTPException(404, f"there is no correction {id}")
         hub.publish("correction", {"stream": name, "id": id, "removed": True})

@@ -8,16 +8,14 @@ from __future__ import annotations
 
 import contextlib
 import logging
-import queue
 import sqlite3
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
-from concurrent.futures import Future
+from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
-from vigilia.engine import Feeder, Piece, Result, StepEngine
+from vigilia.engine import Feeder, Piece, StepEngine
 from vigilia.errors import OptionError, VigiliaError
 from vigilia.running import fingerprint
 from vigilia.serving.cameras import Watch
@@ -27,22 +25,16 @@ from vigilia.serving.hub import Hub
 from vigilia.serving.journal import Journal
 from vigilia.serving.results import ResultTaker
 from vigilia.serving.schema import Status
+from vigilia.serving.stepping import StepThread, StepTimes
 from vigilia.serving.stream_options import StreamOptions, stream_options
 from vigilia.serving.watched import Watched, scrubbed
 from vigilia.stream import StreamClassifier
 
-__all__ = ["StepTimes", "Supervisor"]
+__all__ = ["Supervisor"]
 
 log = logging.getLogger("vigilia.serving")
 
-T = TypeVar("T")
-
-_LOOK_EVERY_SECONDS = 0.25
-_ANSWER_SECONDS = 30.0
 _CPU_BATCH, _GPU_BATCH = 1, 16
-
-StepTimes = Callable[[float, int], None]
-"""Told the seconds and the rows of every batch."""
 
 
 class Supervisor:
@@ -97,18 +89,18 @@ class Supervisor:
             self.feeding,
             model_hash=self.model_hash,
             snapshot_seconds=snapshot_seconds,
-            on_retry=self._between_tries,
         )
-        self._on_step = on_step
         self._streams: dict[str, Watched] = {}
         self._by_engine_name: dict[str, Watched] = {}
         self._changing = threading.RLock()
-        self._calls: queue.SimpleQueue[Callable[[], None]] = queue.SimpleQueue()
-        self._stopping = threading.Event()
         self._generation = 0
-        self.broken: Exception | None = None
-        self._thread = threading.Thread(target=self._run, name="vigilia-steps", daemon=True)
-        self._thread.start()
+        self._steps = StepThread(
+            self.engine,
+            self._taker,
+            find=self._by_engine_name.get,
+            on_end=self._end,
+            on_step=on_step,
+        )
 
     # What there is.
 
@@ -124,14 +116,14 @@ class Supervisor:
     @property
     def problem(self) -> str:
         """Why the service does not work now; empty if it does."""
-        if self.broken is not None:
-            return f"stepping has ended: {self.broken}"
+        if self._steps.broken is not None:
+            return f"stepping has ended: {self._steps.broken}"
         return self._taker.problem
 
     @property
     def alive(self) -> bool:
         """Whether the thread that steps is there."""
-        return self._thread.is_alive()
+        return self._steps.alive
 
     @property
     def write_failures(self) -> int:
@@ -172,7 +164,7 @@ class Supervisor:
                 )
             watched = Watched(options, declared=table is not None)
             if table is not None:
-                self.journal.declare(options.name, table, running)
+                self.journal.notes.declare(options.name, table, running)
             self._streams[options.name] = watched
             self._open(watched)
             self.hub.publish("status", _status_event(watched))
@@ -182,7 +174,7 @@ class Supervisor:
 
     def add_declared(self) -> None:
         """Adds the streams that were added over HTTP in earlier runs."""
-        for table, running in self.journal.declared():
+        for table, running in self.journal.notes.declared():
             try:
                 options = stream_options(Fields("a stream added over HTTP", table))
                 self.add(options, table=table, running=running)
@@ -203,7 +195,7 @@ class Supervisor:
                 self._open(watched)
                 if watched.status != "failed":
                     self._start(watched, again=True)
-            self.journal.set_running(name, True)
+            self.journal.notes.set_running(name, True)
             return watched
 
     def stop(self, name: str) -> Watched:
@@ -215,7 +207,7 @@ class Supervisor:
         with self._changing:
             watched = self._named(name)
             self._stop(watched)
-            self.journal.set_running(name, False)
+            self.journal.notes.set_running(name, False)
             return watched
 
     def remove(self, name: str, *, forget: bool = False) -> None:
@@ -231,7 +223,7 @@ class Supervisor:
         with self._changing:
             watched = self._named(name)
             self._stop(watched)
-            self.journal.undeclare(name)
+            self.journal.notes.undeclare(name)
             if forget:
                 self.feeding.snapshot_path(name).unlink(missing_ok=True)
                 self.journal.forget(name)
@@ -246,9 +238,7 @@ class Supervisor:
                     watched.watch.stopped.set()
             for watched in self.streams:
                 self._stop(watched)
-        self._stopping.set()
-        self._wake()
-        self._thread.join(timeout=_ANSWER_SECONDS)
+        self._steps.close()
 
     def _named(self, name: str) -> Watched:
         watched = self._streams.get(name)
@@ -300,7 +290,7 @@ class Supervisor:
             return
         watched.watch.stopped.set()
         watched.feeder.stop()
-        self._call(lambda: self._detach(watched))
+        self._steps.call(lambda: self._detach(watched))
         if watched.status not in ("ended", "failed"):
             self._set(watched, "stopped", "")
 
@@ -330,76 +320,10 @@ class Supervisor:
         log.log(level, "stream %s", status, extra={"stream": watched.name, "why": problem})
         self.hub.publish("status", _status_event(watched))
 
-    # The thread that steps.
-
-    def _call(self, function: Callable[[], T]) -> T:
-        """Runs a function between two steps and waits for its result."""
-        if not self._thread.is_alive():
-            return function()
-        future: Future[T] = Future()
-
-        def run() -> None:
-            try:
-                future.set_result(function())
-            except BaseException as error:
-                future.set_exception(error)
-
-        self._calls.put(run)
-        self._wake()
-        return future.result(timeout=_ANSWER_SECONDS)
-
-    def _wake(self) -> None:
-        with self.engine.changed:
-            self.engine.changed.notify_all()
-
-    def _run(self) -> None:
-        try:
-            while not self._stopping.is_set():
-                self._run_calls()
-                self._poll()
-            self._run_calls()
-        except Exception as error:  # told by /healthz, so that whoever watches us restarts us
-            self.broken = error
-            log.exception("stepping has ended")
-
-    def _run_calls(self) -> None:
-        while True:
-            try:
-                call = self._calls.get_nowait()
-            except queue.Empty:
-                return
-            call()
-
-    def _poll(self) -> None:
-        engine = self.engine
-        with engine.changed:
-            due = engine.due_in_seconds()
-            if (due is None or due > 0) and self._calls.empty():
-                engine.changed.wait(_LOOK_EVERY_SECONDS if due is None else due)
-        batches, rows, began = engine.totals().batches, engine.totals().rows, time.perf_counter()
-        found = engine.poll()
-        if engine.totals().batches > batches:
-            self._on_step(time.perf_counter() - began, engine.totals().rows - rows)
-        results = []
-        ended = []
-        for result in found:
-            watched = self._by_engine_name.get(result.name)
-            if watched is None:
-                continue
-            if result.kind == "ended":
-                ended.append((watched, result))
-            else:
-                results.append((watched, result))
-        if results:
-            self._taker.take(results)
-        for watched, result in ended:
-            self._end(watched, result)
-
-    def _end(self, watched: Watched, result: Result) -> None:
-        """A stream has nothing more to say."""
+    def _end(self, watched: Watched, error: Exception | None) -> None:
+        """A stream has nothing more to say; in the thread that steps."""
         if watched.watch is None or watched.watch.stopped.is_set():
             return  # it was stopped
-        error = result.error
         if error is not None and not isinstance(error, VigiliaError | OSError):
             log.error("a stream failed", exc_info=error, extra={"stream": watched.name})
         self._detach(watched)
@@ -409,11 +333,6 @@ class Supervisor:
             self._set(watched, "ended", "")
         else:
             self._set(watched, "failed", str(error) or type(error).__name__)
-
-    def _between_tries(self, seconds: float) -> bool:
-        """Waits while results cannot be written; False if the service is ending."""
-        self._run_calls()
-        return not self._stopping.wait(seconds)
 
 
 def _status_event(watched: Watched) -> dict[str, Any]:
