@@ -4,7 +4,7 @@ import { api } from "./api.js";
 import { announce, el, fill, stateBox } from "./dom.js";
 import { actionOf, KEYS, keysAreOn, setKeys } from "./keys.js";
 import { listen } from "./live.js";
-import { openStream } from "./stream.js";
+import { openStream } from "./open.js";
 import { showTiles } from "./tiles.js";
 
 const main = document.getElementById("main");

@@ -3,7 +3,7 @@
 import { allSegments, api } from "./api.js";
 import { Chart } from "./chart.js";
 import { colour } from "./colours.js";
-import { el, fill, stateBox, swatch } from "./dom.js";
+import { fill } from "./dom.js";
 import { clock, duration, labelText, wall } from "./format.js";
 import { MemoryView } from "./memory.js";
 import { makeModel } from "./model.js";
@@ -16,43 +16,8 @@ import { View } from "./view.js";
 
 const DENSITY_WAIT = 150;
 
-/** Opens a stream in `host`; returns {act(action, value), take(kind, event), redraw(), close()}. */
-export async function openStream(host, stream) {
-  fill(host, el("div", { class: "state waiting", role: "status" },
-    el("h2", { text: "Loading the timeline…" }), el("p", { class: "note", id: "loading" })));
-  const told = await allSegments(stream.name, (seconds) => {
-    const node = document.getElementById("loading");
-    if (node) node.textContent = `until ${clock(seconds)}`;
-  });
-  if (!told.segments.length) {
-    fill(host, stateBox("Nothing is labelled yet", stream.problem
-      || "The first label comes when the first clip is full. This page shows it by itself."));
-    return waiting(host, stream);
-  }
-  return new StreamPage(host, stream, told);
-}
-
-function waiting(host, stream) {
-  let inner = null;
-  let closed = false;
-  let busy = false;
-  return {
-    act: (...all) => inner?.act(...all),
-    redraw: () => inner?.redraw(),
-    close: () => { closed = true; inner?.close(); },
-    async take(kind, event) {
-      if (inner) { inner.take(kind, event); return; }
-      if (kind !== "label" || busy || closed) return;
-      busy = true;
-      const opened = await openStream(host, stream).catch(() => null);
-      busy = false;
-      if (closed) opened?.close();
-      else inner = opened;
-    },
-  };
-}
-
-class StreamPage {
+/** What `open.js` shows of a stream; `told`: its whole timeline. */
+export class StreamPage {
   constructor(host, stream, told) {
     this.stream = stream;
     fill(host, document.getElementById("stream-page").content.cloneNode(true));
@@ -246,7 +211,8 @@ class StreamPage {
     const width = this.chart.width || 1000;
     const ask = (this.asked = {});
     try {
-      const found = await api.seconds(this.stream.name, from - span / 4, to + span / 4, Math.min(4000, Math.round(width * 1.5)));
+      const points = Math.min(4000, Math.round(width * 1.5));
+      const found = await api.seconds(this.stream.name, from - span / 4, to + span / 4, points);
       if (ask !== this.asked || this.closed) return;
       this.model.density = found.probabilities.some(Boolean) ? found : null;
     } catch (error) {
