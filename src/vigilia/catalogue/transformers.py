@@ -19,7 +19,7 @@ TRANSFORMERS: dict[str, Family] = {
     "swin3d": Family(
         title="Video Swin",
         source="Liu, Ning, Cao, Wei, Zhang, Lin, Hu, 2022: Video Swin Transformer",
-        pick="to begin with: Kinetics weights, all memories tried on it; swin3d_t unless a GPU idles",
+        pick="to begin with: Kinetics weights, all memories tried; swin3d_t unless a GPU idles",
         models=(
             ("swin3d_t", _BSD, Published((32, 224), 28.2, 87.9, "77.7", _SWIN)),
             (
