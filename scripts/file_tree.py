@@ -1,7 +1,8 @@
-"""Prints the file tree of the package, one line per file, as the README shows it.
+"""Prints the rooms of the package, one line each, as the README shows them.
 
-python scripts/file_tree.py            print it
-python scripts/file_tree.py --write    put it into README.md
+python scripts/file_tree.py            print them
+python scripts/file_tree.py --all      with every file
+python scripts/file_tree.py --write    put the rooms into README.md
 """
 
 from __future__ import annotations
@@ -15,15 +16,15 @@ START, END = "<!-- tree -->\n```\n", "```\n<!-- /tree -->"
 # The data's way, then what stands beside it.
 ORDER = (
     *("errors.py", "files.py", "state.py"),
-    *("video", "layers", "backbones", "memory"),
-    *("preprocessing.py", "stream", "checkpoint.py", "models.py"),
-    *("timeline", "running", "evaluation", "training"),
-    *("simulate", "demonstration.py", "cli"),
+    *("video", "events", "layers", "backbones", "memory", "spiking", "relevance"),
+    *("preprocessing.py", "stream", "checkpoint.py", "catalogue", "models.py"),
+    *("timeline", "engine", "running", "training", "evaluation"),
+    *("serving", "export", "simulate", "bench", "demonstration.py", "doctor", "cli"),
 )
 
 
-def tree() -> str:
-    """One line per file: its place and the first sentence of its docstring."""
+def tree(*, files: bool = False) -> str:
+    """One line per room, or per file: its place and the first sentence of its docstring."""
     package = ROOT / "src" / "vigilia"
     lines = ["src/vigilia/"]
     for name in ORDER:
@@ -32,7 +33,12 @@ def tree() -> str:
             lines.append(line(path, indent=1))
             continue
         lines.append(f"  {name}/".ljust(23) + first_sentence(path / "__init__.py"))
-        lines += [line(file, 2) for file in sorted(path.glob("*.py")) if file.name[0] != "_"]
+        inside = sorted(path.rglob("*.py")) if files else ()
+        lines += [
+            line(file, len(file.relative_to(package).parts))
+            for file in inside
+            if file.name[0] != "_"
+        ]
     return "\n".join(lines) + "\n"
 
 
@@ -47,9 +53,11 @@ def first_sentence(path: Path) -> str:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--write", action="store_true", help="put it into README.md")
-    if not parser.parse_args().write:
-        print(tree(), end="")
+    parser.add_argument("--all", action="store_true", help="every file")
+    parser.add_argument("--write", action="store_true", help="put the rooms into README.md")
+    arguments = parser.parse_args()
+    if not arguments.write:
+        print(tree(files=arguments.all), end="")
         return
     readme = ROOT / "README.md"
     before, rest = readme.read_text(encoding="utf-8").split(START)
