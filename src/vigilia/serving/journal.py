@@ -30,11 +30,17 @@ from typing import Any
 from vigilia.errors import OptionError, OutputError
 from vigilia.serving.cursor import Cursor, Row, advance
 from vigilia.serving.journal_notes import Notes
+from vigilia.serving.journal_rows import (
+    another,
+    reason,
+    refuse_another,
+    stored,
+    stored_segment,
+)
 from vigilia.serving.journal_tables import FORMAT, TABLES
 from vigilia.timeline import SegmenterOptions, SegmenterState
 from vigilia.timeline.seconds import SecondsState
 from vigilia.timeline.segmenter import init_segmenter
-from vigilia.timeline.timeline import Segment
 
 __all__ = ["Appended", "Journal"]
 
@@ -83,7 +89,7 @@ class Journal:
             self.notes = Notes(self._database, self._lock)
         except (OSError, sqlite3.Error) as error:
             raise OutputError(
-                f"{path}: the journal cannot be opened ({_reason(error)}); "
+                f"{path}: the journal cannot be opened ({reason(error)}); "
                 "name another folder with `data`, or free this one"
             ) from error
 
@@ -150,13 +156,13 @@ class Journal:
                 )
                 cursor = Cursor(name, cell_seconds, fresh)
             else:
-                _refuse_another(name, json.loads(row[1]), identity)
+                refuse_another(name, json.loads(row[1]), identity)
                 state = SegmenterState.from_json(row[3])
                 known = None if row[4] is None else SecondsState.from_json(row[4])
                 if list(classes) != json.loads(row[0]) or cell_seconds != row[2]:
-                    raise _another(name, "model (its classes or its rate)")
+                    raise another(name, "model (its classes or its rate)")
                 if state.options != segmenter:
-                    raise _another(name, "smoothing")
+                    raise another(name, "smoothing")
                 cursor = Cursor(name, cell_seconds, state, known, row[5])
             self._cursors[name] = cursor
             return cursor
@@ -191,7 +197,7 @@ class Journal:
         with self._lock, self._transaction() as run:
             row = run("SELECT identity FROM streams WHERE name = ?", (name,)).fetchone()
             kept = json.loads(row[0])
-            _refuse_another(name, kept, identity)
+            refuse_another(name, kept, identity)
             run(
                 "UPDATE streams SET identity = ? WHERE name = ?",
                 (json.dumps({**kept, **identity}, sort_keys=True), name),
@@ -224,8 +230,8 @@ class Journal:
                 after, new, segments = advance(before, row)
                 moved[name] = after
                 appended.append(Appended(before, after, tuple(new)))
-                rows += [(name, *_stored(one)) for one in new]
-                closed += [(name, *_stored_segment(one, after)) for one in segments]
+                rows += [(name, *stored(one)) for one in new]
+                closed += [(name, *stored_segment(one, after)) for one in segments]
             if rows:
                 with self._transaction() as run:
                     self._database.executemany("INSERT INTO results VALUES (?, ?, ?, ?)", rows)
@@ -291,32 +297,3 @@ class Journal:
             if self._database.in_transaction:
                 run("ROLLBACK")
             raise
-
-
-def _stored(row: Row) -> tuple[float, float, bytes | None]:
-    if row.probabilities is None:
-        return row.start_seconds, row.end_seconds, None
-    return row.start_seconds, row.end_seconds, row.probabilities.astype("<f4").tobytes()
-
-
-def _stored_segment(one: Segment, cursor: Cursor) -> tuple[float, float, int | None, float]:
-    label = None if one.label is None else cursor.segmenter.classes.index(one.label)
-    return one.start_seconds, one.end_seconds, label, one.confidence
-
-
-def _refuse_another(name: str, kept: dict[str, Any], asked: Mapping[str, Any]) -> None:
-    asked = json.loads(json.dumps(asked))
-    for key in asked:
-        if key in kept and kept[key] != asked[key]:
-            raise _another(name, key)
-
-
-def _another(name: str, what: str) -> OptionError:
-    return OptionError(
-        f"{name}: its results so far are of another {what}; put that back, choose another name, or "
-        f"forget them (DELETE /api/v1/streams/{name}?forget=true)"
-    )
-
-
-def _reason(error: Exception) -> str:
-    return getattr(error, "strerror", None) or str(error)

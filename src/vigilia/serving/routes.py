@@ -9,7 +9,6 @@ from urllib.parse import quote
 
 from fastapi import APIRouter, Body, HTTPException, Query, Request, Response
 from fastapi.responses import FileResponse, StreamingResponse
-from pydantic import BaseModel, ConfigDict, Field
 
 from vigilia.errors import VideoError
 from vigilia.serving.attention import memory_attention
@@ -17,8 +16,8 @@ from vigilia.serving.cursor import Cursor
 from vigilia.serving.fields import Fields
 from vigilia.serving.pictures import MOST_PIXELS_WIDE, parts_view
 from vigilia.serving.room import Room
+from vigilia.serving.routes_corrections import corrections_routes
 from vigilia.serving.schema import (
-    Correction,
     ExportFormat,
     MemoryView,
     Part,
@@ -29,7 +28,6 @@ from vigilia.serving.schema import (
 from vigilia.serving.stream_options import stream_options
 from vigilia.serving.view_recording import EXPORTS, MEDIA_TYPES
 from vigilia.serving.views import (
-    correction_view,
     export,
     grid,
     stream_view,
@@ -45,19 +43,7 @@ From = Annotated[float, Query(alias="from", allow_inf_nan=False)]
 To = Annotated[float, Query(alias="to", allow_inf_nan=False)]
 Picture = Annotated[int, Query(ge=16, le=MOST_PIXELS_WIDE)]
 
-MOST_NAME = 100
 _BEGINNING, _END = -1e15, 1e15
-
-
-class NewCorrectionBody(BaseModel):
-    """See `schema.NewCorrection`."""
-
-    model_config = ConfigDict(extra="forbid")
-
-    start_seconds: float = Field(allow_inf_nan=False)
-    end_seconds: float = Field(allow_inf_nan=False)
-    label: str | None
-    by: str = Field("", max_length=MOST_NAME)
 
 
 def routes(room: Room) -> APIRouter:
@@ -66,7 +52,7 @@ def routes(room: Room) -> APIRouter:
     of_streams(router, room)
     of_results(router, room)
     of_pictures(router, room)
-    of_corrections(router, room)
+    router.include_router(corrections_routes(room))
 
     @router.get("/formats")
     def formats() -> list[ExportFormat]:
@@ -281,30 +267,3 @@ def of_pictures(router: APIRouter, room: Room) -> None:
         if media_type is None:
             raise HTTPException(404, "browsers cannot play this video; frame.jpg shows its frames")
         return FileResponse(path, media_type=media_type, content_disposition_type="inline")
-
-
-def of_corrections(router: APIRouter, room: Room) -> None:
-    """What people say."""
-    known, journal, hub = _known(room), room.supervisor.journal, room.supervisor.hub
-
-    @router.get("/streams/{name}/corrections")
-    def corrections(name: str) -> list[Correction]:
-        known(name)
-        return [correction_view(one) for one in room.reader.corrections(name)]
-
-    @router.post("/streams/{name}/corrections", status_code=201)
-    def correct(name: str, body: NewCorrectionBody) -> Correction:
-        known(name)
-        room.check_correction(name, body.start_seconds, body.end_seconds, body.label)
-        made = journal.notes.correct(
-            name, body.start_seconds, body.end_seconds, body.label, " ".join(body.by.split())
-        )
-        hub.publish("correction", {"stream": name, "id": made.id, "removed": False})
-        return correction_view(made)
-
-    @router.delete("/streams/{name}/corrections", status_code=204)
-    def take_back(name: str, id: Annotated[int, Query(ge=1, le=2**62)]) -> None:
-        known(name)
-        if not journal.notes.take_back(name, id):
-            raise HTTPException(404, f"there is no correction {id}")
-        hub.publish("correction", {"stream": name, "id": id, "removed": True})

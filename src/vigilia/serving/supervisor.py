@@ -24,10 +24,10 @@ from vigilia.serving.fields import Fields
 from vigilia.serving.hub import Hub
 from vigilia.serving.journal import Journal
 from vigilia.serving.results import ResultTaker
-from vigilia.serving.schema import Status
+from vigilia.serving.status import report, set_status, status_event
 from vigilia.serving.stepping import StepThread, StepTimes
 from vigilia.serving.stream_options import StreamOptions, stream_options
-from vigilia.serving.watched import Watched, scrubbed
+from vigilia.serving.watched import Watched
 from vigilia.stream import StreamClassifier
 
 __all__ = ["Supervisor"]
@@ -167,7 +167,7 @@ class Supervisor:
                 self.journal.notes.declare(options.name, table, running)
             self._streams[options.name] = watched
             self._open(watched)
-            self.hub.publish("status", _status_event(watched))
+            self.hub.publish("status", status_event(watched))
             if running and watched.status != "failed":
                 self._start(watched, again=False)
             return watched
@@ -261,22 +261,24 @@ class Supervisor:
                 segmenter=options.segmenter,
                 cell_seconds=min(1.0, self.model.preprocessing.stride_seconds),
             )
-            self._set(watched, "stopped", "")
+            set_status(self.hub, watched, "stopped", "")
         except VigiliaError as error:
-            self._set(watched, "failed", str(error))
+            set_status(self.hub, watched, "failed", str(error))
 
     def _start(self, watched: Watched, *, again: bool) -> None:
         if not again and not watched.options.follow and self.journal.ended(watched.name):
-            self._set(watched, "ended", "")
+            set_status(self.hub, watched, "ended", "")
             return
         self._generation += 1
         watched.engine_name = f"{watched.name}/{self._generation}"
-        watch = Watch(report=lambda status, problem: self._report(watched, watch, status, problem))
+        watch = Watch(
+            report=lambda status, problem: report(self.hub, watched, watch, status, problem)
+        )
         watched.watch, watched.place = watch, None
         watched.saved_at = time.monotonic()
         self._by_engine_name[watched.engine_name] = watched
         self.engine.add(watched.engine_name)
-        self._set(watched, "waiting", "")
+        set_status(self.hub, watched, "waiting", "")
 
         def pieces() -> Iterator[Piece]:
             return self.feeding.pieces(watched, watch)
@@ -286,13 +288,13 @@ class Supervisor:
     def _stop(self, watched: Watched) -> None:
         if watched.feeder is None or watched.watch is None:
             if watched.status not in ("ended", "failed"):
-                self._set(watched, "stopped", "")
+                set_status(self.hub, watched, "stopped", "")
             return
         watched.watch.stopped.set()
         watched.feeder.stop()
         self._steps.call(lambda: self._detach(watched))
         if watched.status not in ("ended", "failed"):
-            self._set(watched, "stopped", "")
+            set_status(self.hub, watched, "stopped", "")
 
     def _detach(self, watched: Watched) -> None:
         """Takes a stream out of the engine; in the thread that steps, or when it has ended."""
@@ -304,22 +306,6 @@ class Supervisor:
         watched.read = watched.state_kept = None
         watched.engine_name = ""
 
-    def _report(self, watched: Watched, watch: Watch, status: Status, problem: str) -> None:
-        if watched.watch is not watch or watch.stopped.is_set():
-            return  # an earlier run of the stream, on its way out
-        if status == "reconnecting":
-            watched.reconnects += 1
-        self._set(watched, status, problem)
-
-    def _set(self, watched: Watched, status: Status, problem: str) -> None:
-        problem = scrubbed(problem, watched.options)
-        if (status, problem) == (watched.status, watched.problem):
-            return
-        watched.status, watched.problem = status, problem
-        level = logging.WARNING if status in ("failed", "reconnecting") else logging.INFO
-        log.log(level, "stream %s", status, extra={"stream": watched.name, "why": problem})
-        self.hub.publish("status", _status_event(watched))
-
     def _end(self, watched: Watched, error: Exception | None) -> None:
         """A stream has nothing more to say; in the thread that steps."""
         if watched.watch is None or watched.watch.stopped.is_set():
@@ -330,10 +316,6 @@ class Supervisor:
         if error is None:
             with contextlib.suppress(sqlite3.Error):  # then its end is found again next time
                 self.journal.ended(watched.name, True)
-            self._set(watched, "ended", "")
+            set_status(self.hub, watched, "ended", "")
         else:
-            self._set(watched, "failed", str(error) or type(error).__name__)
-
-
-def _status_event(watched: Watched) -> dict[str, Any]:
-    return {"stream": watched.name, "status": watched.status, "problem": watched.problem}
+            set_status(self.hub, watched, "failed", str(error) or type(error).__name__)

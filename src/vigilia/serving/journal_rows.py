@@ -1,0 +1,51 @@
+"""How values become rows of the journal, and what its errors say."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from vigilia.errors import OptionError
+from vigilia.serving.cursor import Cursor, Row
+from vigilia.timeline.timeline import Segment
+
+__all__ = ["another", "reason", "refuse_another", "stored", "stored_segment"]
+
+
+def stored(row: Row) -> tuple[float, float, bytes | None]:
+    """A result, as the journal keeps it."""
+    if row.probabilities is None:
+        return row.start_seconds, row.end_seconds, None
+    return row.start_seconds, row.end_seconds, row.probabilities.astype("<f4").tobytes()
+
+
+def stored_segment(one: Segment, cursor: Cursor) -> tuple[float, float, int | None, float]:
+    """A segment, likewise; its label as a number."""
+    label = None if one.label is None else cursor.segmenter.classes.index(one.label)
+    return one.start_seconds, one.end_seconds, label, one.confidence
+
+
+def refuse_another(name: str, kept: dict[str, Any], asked: Mapping[str, Any]) -> None:
+    """Makes sure that results are about what they were about.
+
+    Raises:
+        OptionError: they are not; the message names what differs.
+    """
+    asked = json.loads(json.dumps(asked))
+    for key in asked:
+        if key in kept and kept[key] != asked[key]:
+            raise another(name, key)
+
+
+def another(name: str, what: str) -> OptionError:
+    """The error that says so."""
+    return OptionError(
+        f"{name}: its results so far are of another {what}; put that back, choose another name, or "
+        f"forget them (DELETE /api/v1/streams/{name}?forget=true)"
+    )
+
+
+def reason(error: Exception) -> str:
+    """What the system says."""
+    return getattr(error, "strerror", None) or str(error)
