@@ -263,7 +263,7 @@ def test_a_blank_bin_costs_nothing_and_a_visible_one_less_than_vit_tiny() -> Non
     assert (blank.accumulates, blank.multiplies, blank.updates, blank.microjoules) == (0, 0, 0, 0)
     assert measured[0].accumulates > 1000
     rows, values = energy_table(measured, height=16)
-    assert [len(row) for row in rows] == [9] * 6
+    assert [len(row) for row in rows] == [8] * 6
     assert 0 < values[0]["of_vit_tiny_float32"] < 0.1
     assert values[0]["of_vit_tiny_int8"] == pytest.approx(
         values[0]["of_vit_tiny_float32"] * 4.6 / 0.23

@@ -10,8 +10,7 @@ Convolutions and blocks of spiking attention turn it into spikes, which a memory
 matrices but the first convolution has an operand of zeros and ones. A blank bin makes no spike, so
 it costs nothing, changes nothing that is remembered, and leaves the answer standing.
 
-Letters: T steps, B streams, H W pixels, N tokens, D features, M memory tokens, O objects,
-K classes.
+Letters: T steps, B streams, H W pixels, N tokens, D features, M memories, O objects, K classes.
 """
 
 from __future__ import annotations

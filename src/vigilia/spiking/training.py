@@ -1,15 +1,15 @@
 """Training on event streams: a loss in every bin, gaps that grow, and a gate that is told when.
 
-What keeps learning from failing was measured, and each part has its reason:
+Each part is there for a reason:
 
 - A loss in every bin, hidden ones too. With one at the end nothing is learned, by a GRU neither.
 - Gaps grow over the first part of the training, and never beyond what is stated: that a memory
   holds for longer than that is for a test to show.
-- The gate is told when something is to be seen. Early on, what is written is noise to heads that
-  cannot read yet; left alone, a gate finds that the loss is smaller shut, and behind a shut gate
-  nothing learns. Told, it opens within a hundred updates, and learns to stay shut on an occluder.
+- The gate is told when something is to be seen. Left alone it can shut in the first hundreds of
+  updates, when what is written is noise to heads that cannot read yet; behind a shut gate nothing
+  learns any more.
 - A throw-away read-out learns to answer from each bin by itself, straight from the spikes that the
-  memory is offered: the eyes learn twice as fast as through membranes and ladders alone.
+  memory is offered: a shorter way to the eyes than through membranes and ladders.
 - Spikes on bins in which nothing is to be seen cost a little: silence is to be free.
 
 Letters: T bins, B streams, O objects, H W pixels, K classes.
@@ -247,8 +247,8 @@ def train_on_events(
             loss = loss + options.glance_weight * glance.loss(outputs, batch, options)
         if not torch.isfinite(loss):
             raise VigiliaError(
-                f"the loss is {float(loss.detach())} at update {update + 1}; try a smaller learning rate "
-                f"than {options.learning_rate}"
+                f"the loss is {float(loss.detach())} at update {update + 1}; try a smaller "
+                f"learning rate than {options.learning_rate}"
             )
         optimiser.zero_grad(set_to_none=True)
         loss.backward()

@@ -65,7 +65,7 @@ class Eyes(nn.Module):
 
     def forward(self, bins: Tensor) -> Tensor:
         """bins: (T, B, 2, H, W) -> (T, B, D, H', W')."""
-        seen: Tensor = self.layers(bins.to(self.layers[0].weight.dtype).flatten(0, 1))
+        seen: Tensor = self.layers(bins.to(next(self.parameters()).dtype).flatten(0, 1))
         return seen.unflatten(0, bins.shape[:2])
 
 

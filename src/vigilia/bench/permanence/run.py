@@ -181,7 +181,8 @@ def _cell(
     on_training: Callable[[str, Progress], None] | None,
 ) -> dict[str, Any]:
     setting = TASKS[task]
-    model, card = None, {}
+    model: nn.Module | None = None
+    card: dict[str, Any] = {}
     if contender.build is not None:
         model, card = _trained(plan, out, task, contender, seed, on_training)
     began = time.monotonic()
