@@ -114,7 +114,7 @@ def print_speed(report: SpeedReport, *, size: int, machine: str) -> None:
     kind = "CPU seconds" if report.processor_time else "seconds"
     print_table(
         f"An update at {size} x {size}, {report.threads} threads, {kind}",
-        ["update", "in", kind, "times", "on average", "GFLOP", "of peak", "state"],
+        ["update", "in", "s", "times", "mean", "GFLOP", "peak", "state"],
         [
             [
                 row.name,

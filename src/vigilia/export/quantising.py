@@ -33,6 +33,7 @@ def quantised(graph: Any) -> Any:
     ]
     log = logging.getLogger()
     level = log.level
+    del graph.graph.value_info[:]  # it is inferred anew, and the old one need not fit the new
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "int8.onnx"
         log.setLevel(logging.ERROR)  # it advises a pass that the exporter has made already

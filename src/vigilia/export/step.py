@@ -181,8 +181,10 @@ class ExportedStep:
         tensors = {}
         for one in self.description.state:
             given = outputs[one.given].astype(one.dtype, copy=False)
-            if one.dtype == "float64":
-                given = np.where(_column(rows, given), _moved(given, origin), held[one.name])
+            given = _moved(given, origin)
+            if one.dtype == "float64" or not rows.all():
+                # A runtime that rounds would round idle rows, too: they are to stay bit for bit.
+                given = np.where(_column(rows, given), given, held[one.name])
             tensors[one.name] = torch.from_numpy(given)
         # What came in is what a clock showed; a runtime may have rounded it.
         tensors["seconds"] = torch.where(active, seconds, state.seconds)

@@ -23,7 +23,7 @@ from vigilia.stream import StreamClassifier, create_model, prepared
 
 __all__ = ["YARDSTICK", "Update", "own_updates", "swin_t", "update_of", "yardstick"]
 
-YARDSTICK = "torchvision swin3d_t, 32 frames"
+YARDSTICK = "torchvision, 32 frames"
 
 DTYPES = {"float32": torch.float32, "bf16": torch.bfloat16}
 
