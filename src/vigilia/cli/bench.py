@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated
 
@@ -165,12 +166,13 @@ def real(
     output.print(f"{out / 'table.md'}, {out / 'ages.png'}")
 
 
-for _name, _command in {
+COMMANDS: dict[str, Callable[..., None]] = {
     "permanence": permanence,
     "energy": energy,
     "speed": speed,
     "decode": decode,
     "streams": streams,
     "soak": soak,
-}.items():
+}
+for _name, _command in COMMANDS.items():
     bench.command(_name)(_command)
