@@ -221,7 +221,7 @@ def test_a_file_that_is_no_model_is_named(
         "half.safetensors": "damaged",
         "empty.safetensors": "damaged",
         "folder.safetensors": "folder",
-        "swin3d_huge": "swin3d_nano",
+        "swin3d_huge": "did you mean swin3d_t",
     }
     for name, problem in bad.items():
         assert problem in refused("run", "a.mkv", "--model", name, names=name)

@@ -25,6 +25,12 @@ def serve(
 
     One TOML file names the model, the data folder and the streams. Streams can also be added,
     stopped and removed over HTTP while the service runs.
+
+    Examples:
+
+        vigilia serve barn.toml
+
+        vigilia serve barn.toml --check
     """
     from vigilia.serving.config import read_config
 

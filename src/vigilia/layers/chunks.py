@@ -68,7 +68,7 @@ def chunk_attention(
             hidden = (empty[:, None] & earlier)[:, None, None]  # (R, 1, 1, 2N)
             if len(empty) > 1:  # one row's serves all of its windows
                 hidden = hidden.repeat_interleave(count, dim=0)  # (R * G, 1, 1, 2N)
-        q, k, v = (x.flatten(0, 1) for x in (q_part, k_part, v_part))
-        out = attend_heads(q, k, v, mask[None], hidden)
+        flat = [x.flatten(0, 1) for x in (q_part, k_part, v_part)]
+        out = attend_heads(flat[0], flat[1], flat[2], mask[None], hidden)
         mixed.append(out.unflatten(0, (-1, count)))
     return mixed[0] if len(mixed) == 1 else torch.cat(mixed, dim=1)

@@ -12,7 +12,7 @@ from vigilia.backbones import BACKBONES, NANO, fetch_kinetics400
 from vigilia.checkpoint import load_classifier
 from vigilia.errors import OptionError
 from vigilia.models import load_backbone_weights
-from vigilia.stream import StreamClassifier, build_model, create_model
+from vigilia.stream import StreamClassifier, build_model, create_model, nearest_names
 
 __all__ = ["build_for_training"]
 
@@ -68,8 +68,7 @@ def build_for_training(
     if weights is not None:
         raise OptionError(f"{name}: a model file brings its own weights, --weights is for names")
     if not Path(name).exists() and Path(name).suffix == "":
-        known = ", ".join(BACKBONES)
-        raise OptionError(f"no backbone named {name!r}, and no such file; there are {known}")
+        raise OptionError(f"no backbone named {name!r}, and no such file; {nearest_names(name)}")
     start = load_classifier(model)
     spec = dataclasses.replace(start.spec, classes=classes)
     if memory is not None or memory_options:
