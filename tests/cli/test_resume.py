@@ -185,8 +185,10 @@ def test_a_command_interrupted_and_killed_goes_on_where_it_was(
     command = ["run", str(video), "--model", str(model_files["fam"]), "--fps", "8"]
     command += ["--stride-frames", "1", "--out", str(tmp_path / "out")]
     # A pause after every step, so that the run cannot end before the signal comes.
+    # A shell that starts the tests in the background makes them deaf to SIGINT; here it counts.
     entry = (
-        "import time, vigilia.running as r\n"
+        "import signal, time, vigilia.running as r\n"
+        "signal.signal(signal.SIGINT, signal.default_int_handler)\n"
         "run = r.run\n"
         "def slow(*args, on_update, **options):\n"
         "    def pause(update): time.sleep(0.05); on_update(update)\n"
