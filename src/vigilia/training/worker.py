@@ -10,6 +10,7 @@ Letters: B rows of all processes together.
 
 from __future__ import annotations
 
+import atexit
 import contextlib
 import os
 from collections.abc import Callable, Iterable, Iterator
@@ -167,7 +168,15 @@ def make_worker(device: torch.device, *, precision: str = "32", rows: int = 1) -
             precision="bf16-mixed" if precision == "bf16" else "32-true",
         )
         fabric.launch()
+    if size > 1:
+        # A group that is still open when the interpreter ends may abort it: its threads run.
+        atexit.register(_leave_group)
     return Worker(fabric.device, fabric.global_rank, size, fabric)
+
+
+def _leave_group() -> None:
+    if torch.distributed.is_initialized():
+        torch.distributed.destroy_process_group()
 
 
 @contextlib.contextmanager
