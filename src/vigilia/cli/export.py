@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from vigilia.cli.show import megabytes, output, print_json, print_table
+from vigilia.cli.show import errors, megabytes, output, print_json, print_table
 
 if TYPE_CHECKING:
     from vigilia.export import Check, Description
@@ -83,6 +83,11 @@ def export(
         raise OptionError("--check runs one recording: it goes with --batch 1")
     classifier = resolve_model(model, weights=weights, memory=memory)
     description = export_model(classifier, out, precision=precision, batch=batch)
+    if precision == "bf16" and check is None:
+        errors.print(
+            f"{out}: bf16 rounds the memory, too, and can change labels: look at --check VIDEO "
+            "before you trust it"
+        )
     found = {}
     if check is not None:
         found = _checks(classifier, out, description, check, truth, steps, runtime)
