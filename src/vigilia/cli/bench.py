@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -12,6 +13,9 @@ from vigilia.cli.bench_speed import decode, soak, streams
 from vigilia.cli.bench_spiking import energy, permanence
 from vigilia.cli.bench_updates import speed
 from vigilia.cli.show import errors, output, print_json, print_table, progress_bar
+
+if TYPE_CHECKING:
+    from vigilia.bench.memory import BenchUpdate
 
 __all__ = ["bench"]
 
@@ -25,6 +29,19 @@ bench = typer.Typer(
 @bench.callback()
 def _bench() -> None:
     """Measures what memories remember and what this machine can do."""
+
+
+@contextmanager
+def _cells_shown() -> Iterator[Callable[[BenchUpdate], None]]:
+    """A bar of the cells that are done, and a line for each."""
+    with progress_bar("{task.fields[told]}") as bar:
+        running = bar.add_task("cells", total=None, told="")
+
+        def on_update(update: BenchUpdate) -> None:
+            bar.update(running, completed=update.done, total=update.total, told=update.told)
+            errors.print(f"{update.done}/{update.total} {update.told}")
+
+        yield on_update
 
 
 @bench.command()
@@ -58,7 +75,7 @@ def memory(
     """
     import torch
 
-    from vigilia.bench.memory import BenchUpdate, Plan, bench_memory
+    from vigilia.bench.memory import Plan, bench_memory
     from vigilia.bench.report import table, write_report
 
     torch.set_num_threads(1)
@@ -68,13 +85,7 @@ def memory(
         memories=tuple(memory) if memory else plan.memories,
         seeds=plan.seeds,
     )
-    with progress_bar("{task.fields[told]}") as bar:
-        running = bar.add_task("cells", total=None, told="")
-
-        def on_update(update: BenchUpdate) -> None:
-            bar.update(running, completed=update.done, total=update.total, told=update.told)
-            errors.print(f"{update.done}/{update.total} {update.told}")
-
+    with _cells_shown() as on_update:
         results = bench_memory(plan, out, jobs=jobs, on_update=on_update)
     write_report(results, out)
     if as_json:
@@ -118,7 +129,6 @@ def real(
     """
     import torch
 
-    from vigilia.bench.memory import BenchUpdate
     from vigilia.bench.real.questions import QUESTIONS
     from vigilia.bench.real.report import (
         ELSEWHERE,
@@ -135,13 +145,7 @@ def real(
         memories=tuple(memory) if memory else plan.memories,
         seeds=plan.seeds,
     )
-    with progress_bar("{task.fields[told]}") as bar:
-        running = bar.add_task("cells", total=None, told="")
-
-        def on_update(update: BenchUpdate) -> None:
-            bar.update(running, completed=update.done, total=update.total, told=update.told)
-            errors.print(f"{update.done}/{update.total} {update.told}")
-
+    with _cells_shown() as on_update:
         results = bench_real(plan, folder, out, on_update=on_update)
     write_report(results, out)
     if as_json:

@@ -52,8 +52,9 @@ def permanence(
 
     import torch
 
+    from vigilia.bench.memory import BenchUpdate
     from vigilia.bench.permanence.report import QUESTIONS, question_table, write_report
-    from vigilia.bench.permanence.run import PermanencePlan, PermanenceUpdate, bench_permanence
+    from vigilia.bench.permanence.run import PermanencePlan, bench_permanence
     from vigilia.spiking.training import Progress
 
     torch.set_num_threads(1)
@@ -73,7 +74,7 @@ def permanence(
         running = bar.add_task("cells", total=None, told="")
         learning = bar.add_task("training", total=None, told="", visible=False)
 
-        def on_update(update: PermanenceUpdate) -> None:
+        def on_update(update: BenchUpdate) -> None:
             bar.update(running, completed=update.done, total=update.total, told=update.told)
             errors.print(f"{update.done}/{update.total} {update.told}")
 

@@ -21,6 +21,7 @@ import torch
 from safetensors.torch import load, save
 from torch import Tensor, nn
 
+from vigilia.bench.memory import BenchUpdate
 from vigilia.bench.permanence.contenders import CONTENDERS, Contender
 from vigilia.bench.permanence.digits import digits
 from vigilia.bench.permanence.exam import GAPS, examine, grade, set_exam, told
@@ -33,7 +34,6 @@ from vigilia.spiking.training import EventBatch, Progress, SpikingTraining, trai
 __all__ = [
     "TASKS",
     "PermanencePlan",
-    "PermanenceUpdate",
     "bench_permanence",
     "read_results",
     "scene_batch",
@@ -82,20 +82,11 @@ class PermanencePlan:
             raise OptionError(f"scenes must be at least 2, got {self.scenes}")
 
 
-@dataclass(frozen=True)
-class PermanenceUpdate:
-    """How far a run is: `done` of `total` cells, and what just happened."""
-
-    done: int
-    total: int
-    told: str
-
-
 def bench_permanence(
     plan: PermanencePlan,
     out: Path,
     *,
-    on_update: Callable[[PermanenceUpdate], None] | None = None,
+    on_update: Callable[[BenchUpdate], None] | None = None,
     on_training: Callable[[str, Progress], None] | None = None,
 ) -> list[dict[str, Any]]:
     """Runs what of the plan is not there yet, and returns all results of the plan.
@@ -126,7 +117,7 @@ def bench_permanence(
         if on_update is not None:
             shares = [row["identity"] for row in result["dtypes"]["float32"]]
             said = " ".join(f"{share['right'] / share['of']:.3f}" for share in shares)
-            on_update(PermanenceUpdate(done, len(cells), f"{task} {name} seed {seed}: {said}"))
+            on_update(BenchUpdate(done, len(cells), f"{task} {name} seed {seed}: {said}"))
     return read_results(plan, out)
 
 
