@@ -167,6 +167,16 @@ def test_bf16_is_for_openvino_only(fam_file: Path, folder: Path) -> None:
         ExportedStep(path, runtime="onnxruntime")
 
 
+@pytest.mark.parametrize("tiers", [{"slots": 0}, {"feedback_tokens": 0}, {}])
+def test_bf16_loses_what_bf16_loses(tiers: dict[str, object], tmp_path: Path) -> None:
+    model = small("fam", incremental=True, **tiers)
+    path = tmp_path / "bf16.onnx"
+    export_model(model, path, precision="bf16", batch=2)
+    exported = ExportedStep(path, runtime="openvino", threads=1)
+    # Logits reach 14 here: bfloat16 keeps eight bits of them, 0.4 per cent, at every operation.
+    assert TOLERANCE < beside(model, exported) < 0.3
+
+
 def test_int8_is_near_and_leaves_memory_alone(fam: StreamClassifier, folder: Path) -> None:
     import onnx
 

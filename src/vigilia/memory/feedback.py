@@ -115,7 +115,9 @@ class FeedbackTier(nn.Module):
         candidate = heard + torch.where(first, torch.zeros_like(previous), previous)
         candidate = self.norm_next(candidate + self.feed_forward(candidate))
         keep = retained_share(self.retention(torch.cat([own, heard], dim=-1)))
-        blended = torch.lerp(candidate, previous, keep)
+        # Under autocast the layers answer in bfloat16; what is held stays as exact as it came.
+        candidate = candidate.to(previous.dtype)
+        blended = torch.lerp(candidate, previous, keep.to(previous.dtype))
         return torch.where(first, candidate, blended)
 
     def _hear(self, summary: Tensor) -> Tensor:
