@@ -19,6 +19,7 @@ from vigilia.spiking.neurons import (
     parametric_lif_sequence,
     parametric_lif_step,
 )
+from vigilia.spiking.sequence import BLOCK
 from vigilia.spiking.surrogate import ATAN, SURROGATES, Surrogate, spike
 
 STEPS = 23
@@ -131,6 +132,40 @@ def test_large_layers_are_taken_in_parts_without_a_difference() -> None:
     rows = [lif_sequence(x[:, row], start[row], tau=2.0) for row in range(3)]
     assert torch.equal(whole, torch.stack([spikes for spikes, _ in rows], 1))
     assert torch.equal(last, torch.stack([v for _, v in rows]))
+
+
+@pytest.mark.parametrize("each", [False, True])
+def test_gradients_of_large_layers_are_taken_in_parts_without_a_difference(each: bool) -> None:
+    size = 2 * BLOCK + 3
+    x, start = currents(1, size)[:3], torch.rand(1, size)
+    weight = torch.linspace(-1, 1, size) if each else torch.tensor(0.3)
+
+    def gradients(part: slice) -> tuple[Tensor, ...]:
+        own = weight[part] if each else weight
+        inputs = [one.clone().requires_grad_() for one in (x[:, :, part], start[:, part], own)]
+        spikes, last = parametric_lif_sequence(*inputs)
+        scale = torch.arange(1.0, size + 1)[part] / size
+        return torch.autograd.grad(((spikes + last) * scale).sum(), inputs)
+
+    whole = gradients(slice(None))
+    parts = [gradients(slice(at, at + BLOCK)) for at in range(0, size, BLOCK)]
+    for index in range(3 if each else 2):
+        assert torch.equal(whole[index], torch.cat([part[index] for part in parts], -1))
+    if not each:
+        torch.testing.assert_close(whole[2], sum(part[2] for part in parts), rtol=1e-4, atol=0)
+
+
+def test_spikes_are_what_reaches_the_threshold_whatever_the_type() -> None:
+    for dtype in (torch.float32, torch.float64, torch.bfloat16):
+        near = torch.tensor(0.3, dtype=dtype)
+        ladder = [near]
+        for _ in range(3):
+            ladder.insert(0, torch.nextafter(ladder[0], torch.zeros((), dtype=dtype)))
+            ladder.append(torch.nextafter(ladder[-1], torch.ones((), dtype=dtype)))
+        membranes = torch.stack(ladder)
+        spikes, after = lif_step(membranes, membranes, threshold=0.3)
+        assert torch.equal(spikes, (membranes >= 0.3).to(dtype))
+        assert torch.equal(after, torch.where(membranes >= 0.3, 0.0, membranes).to(dtype))
 
 
 def test_neither_input_nor_membrane_is_changed() -> None:

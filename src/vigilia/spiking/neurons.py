@@ -18,6 +18,7 @@ import torch
 from torch import Tensor
 
 from vigilia.errors import OptionError
+from vigilia.spiking.sequence import Rule, through_time
 from vigilia.spiking.surrogate import ATAN, Surrogate
 
 __all__ = [
@@ -32,9 +33,6 @@ __all__ = [
 
 RESETS = ("hard", "soft", "none")
 """After a spike: to the reset value, down by one threshold, or not at all."""
-
-_BLOCK = 1 << 15
-"""Neurons that are taken through a whole sequence together: their membranes stay in cache."""
 
 
 def check_tau(tau: float, name: str = "tau") -> float:
@@ -177,117 +175,5 @@ def _sequence(
             f"currents must be (T, ...) with one membrane (...) for all steps, got "
             f"{tuple(currents.shape)} and {tuple(membrane.shape)}"
         )
-    needs = any(t is not None and t.requires_grad for t in (currents, membrane, share))
-    if torch.is_grad_enabled() and needs:
-        learnt: tuple[Tensor, Tensor] = _Sequence.apply(
-            currents,
-            membrane,
-            share,
-            tau,
-            threshold,
-            reset,
-            reset_value,
-            surrogate,
-            detach_reset,
-        )
-        return learnt
-    rule = (tau, threshold, reset, reset_value)
-    if share is not None or membrane.numel() < 2 * _BLOCK or membrane.device.type != "cpu":
-        spikes, after, _ = _run(currents, membrane, share, *rule, keep=False)
-        return spikes, after
-    flat, start = currents.reshape(len(currents), -1), membrane.reshape(-1)
-    spikes, after = torch.empty_like(flat), torch.empty_like(start)
-    for begin in range(0, len(start), _BLOCK):
-        part = slice(begin, begin + _BLOCK)
-        spikes[:, part], after[part], _ = _run(flat[:, part], start[part], None, *rule, keep=False)
-    return spikes.view(currents.shape), after.view(membrane.shape)
-
-
-def _run(
-    currents: Tensor,
-    membrane: Tensor,
-    share: Tensor | None,
-    tau: float,
-    threshold: float,
-    reset: str,
-    reset_value: float,
-    *,
-    keep: bool,
-) -> tuple[Tensor, Tensor, Tensor | None]:
-    """Spikes, last membrane and, on request, every charged membrane (T, ...)."""
-    spikes = torch.empty_like(currents)
-    charged = torch.empty_like(currents) if keep else None
-    for step, current in enumerate(currents):
-        drive = current - (membrane - reset_value if reset_value else membrane)
-        drive = drive.div_(tau) if share is None else drive.mul_(share)
-        h = drive.add_(membrane)
-        fired = h >= threshold
-        spikes[step].copy_(fired)
-        if charged is not None:
-            charged[step].copy_(h)
-        if reset == "hard":
-            membrane = h.masked_fill_(fired, reset_value)
-        elif reset == "soft":
-            membrane = h.sub_(spikes[step], alpha=threshold)
-        else:
-            membrane = h
-    return spikes, membrane.clone() if not len(currents) else membrane, charged
-
-
-class _Sequence(torch.autograd.Function):
-    """The same with a gradient: backwards through time, the surrogate for all steps at once."""
-
-    @staticmethod
-    def forward(
-        ctx: Any,
-        currents: Tensor,
-        membrane: Tensor,
-        share: Tensor | None,
-        tau: float,
-        threshold: float,
-        reset: str,
-        reset_value: float,
-        surrogate: Surrogate,
-        detach_reset: bool,
-    ) -> tuple[Tensor, Tensor]:
-        spikes, after, charged = _run(
-            currents, membrane, share, tau, threshold, reset, reset_value, keep=True
-        )
-        ctx.save_for_backward(spikes, charged, currents, membrane, share)
-        ctx.rule = (tau, threshold, reset, reset_value, surrogate, detach_reset)
-        return spikes, after
-
-    @staticmethod
-    def backward(ctx: Any, *gradients: Any) -> Any:
-        to_spikes, to_membrane = gradients
-        spikes, charged, currents, membrane, share = ctx.saved_tensors
-        tau, threshold, reset, reset_value, surrogate, detach_reset = ctx.rule
-        part = 1 / tau if share is None else share
-        bump = surrogate.derivative(charged - threshold)  # (T, ...)
-        if reset == "hard":
-            through, by_spike = 1 - spikes, reset_value - charged
-        else:
-            through = torch.ones_like(spikes)
-            by_spike = torch.full_like(charged, -threshold if reset == "soft" else 0.0)
-        if not detach_reset:
-            through = through + by_spike * bump
-        direct = to_spikes * bump
-        to_charged = torch.empty_like(charged)
-        for step in reversed(range(len(charged))):
-            to_charged[step] = direct[step] + to_membrane * through[step]
-            to_membrane = to_charged[step] * (1 - part)
-        to_share = None
-        if share is not None and ctx.needs_input_grad[2]:
-            kept = _after_reset(charged, spikes, threshold, reset, reset_value)
-            before = torch.cat([membrane[None], kept[:-1]])
-            moved = to_charged * (currents - (before - reset_value))
-            to_share = moved.sum_to_size(share.shape) if share.ndim else moved.sum()
-        return to_charged * part, to_membrane, to_share, *[None] * 6
-
-
-def _after_reset(
-    charged: Tensor, spikes: Tensor, threshold: float, reset: str, reset_value: float
-) -> Tensor:
-    if reset == "hard":
-        return torch.where(spikes > 0, torch.full_like(charged, reset_value), charged)
-    return charged - spikes * threshold if reset == "soft" else charged
+    rule = Rule(tau, threshold, reset, reset_value, surrogate, detach_reset)
+    return through_time(currents, membrane, share, rule)
