@@ -15,7 +15,7 @@ from vigilia.stream import StreamClassifier
 from vigilia.timeline import Timeline
 
 
-def wait_for(condition: Callable[[], object], seconds: float = 20.0) -> None:
+def wait_for(condition: Callable[[], object], seconds: float = 120.0) -> None:
     """Waits until a condition holds; fails loudly if it never does."""
     until = time.monotonic() + seconds
     while not condition():

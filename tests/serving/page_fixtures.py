@@ -50,7 +50,7 @@ def open_browser() -> Iterator[Any]:
         browser.close()
 
 
-def wait_until(page: Any, expression: str, seconds: float = 15.0) -> None:
+def wait_until(page: Any, expression: str, seconds: float = 60.0) -> None:
     """Waits until an expression holds in a page; its own `wait_for_function` needs `eval`, which
     the page forbids.
     """

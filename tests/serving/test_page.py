@@ -84,7 +84,7 @@ def open_page(browser: Any, desktop: Any) -> Iterator[Callable[..., Any]]:
             contexts.append(context)
         page = context.new_page()
         pages.append(page)
-        page.set_default_timeout(10_000)
+        page.set_default_timeout(60_000)
         page.on("pageerror", lambda error: problems.append(str(error)))
         page.on("request", lambda one: _refuse_foreign(one.url, address, problems))
         if answers is not None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import importlib.util
+import itertools
 import json
 from collections.abc import Iterator
 from pathlib import Path
@@ -16,7 +18,7 @@ from vigilia.serving.config import ServeConfig, WebhookOptions, read_config
 from vigilia.serving.hub import Hub
 from vigilia.serving.server import open_service
 from vigilia.serving.webhooks import Webhooks
-from vigilia.timeline import Timeline
+from vigilia.timeline import Timeline, read_annotations
 
 TOKEN = "a-token-that-is-long-enough"
 PEN = "/api/v1/streams/pen"
@@ -72,10 +74,48 @@ def test_timeline_summary_and_exports_are_those_of_an_offline_run(
     read = Timeline.read(tmp_path / "a.json")
     assert read.segments == offline.segments
     assert read.scores == offline.scores
-    for one in client.get("/api/v1/formats").json():
-        answer = client.get(f"{PEN}/export?format={one['format']}")
-        assert answer.status_code == 200, one
-        assert "attachment" in answer.headers["content-disposition"]
+
+
+def test_every_format_can_be_downloaded_or_says_why_not(client: TestClient, tmp_path: Path) -> None:
+    formats = {one["format"]: one for one in client.get("/api/v1/formats").json()}
+    assert {"csv", "xlsx", "json", "boris", "elan", "edf", "nwb", "feral"} <= set(formats)
+    # These hold sleep, and rest, walk and eat are none.
+    refused = {"yasa": "no stage of sleep", "yasa-table": "no stage of sleep"}
+    with_nwb = importlib.util.find_spec("pynwb") is not None
+    if not with_nwb:
+        refused["nwb"] = "pip install 'vigilia[nwb]'"
+    for name, one in formats.items():
+        answer = client.get(f"{PEN}/export?format={name}&epoch_seconds=10")
+        if name in refused:
+            assert answer.status_code == 400
+            assert refused[name] in answer.json()["error"]
+            continue
+        assert answer.status_code == 200, answer.text
+        assert f"pen{one['suffix']}" in answer.headers["content-disposition"]
+    seen = [s for s in client.get(f"{PEN}/timeline").json()["segments"] if s["label"]]
+    for name in ("xlsx", "boris", *["nwb"] * with_nwb):
+        file = tmp_path / f"pen{formats[name]['suffix']}"
+        file.write_bytes(client.get(f"{PEN}/export?format={name}").content)
+        (read,) = read_annotations(file)
+        assert [event.label for event in read.events] == [one["label"] for one in seen]
+        if name != "xlsx":
+            assert read.started.timestamp() == 1795226400.0, "the wall's clock is in it"
+
+
+def test_a_summary_counts_bouts_and_transitions(client: TestClient, offline: Timeline) -> None:
+    summary = client.get(f"{PEN}/summary").json()
+    by_label = {one["label"]: one for one in summary["classes"]}
+    rest = [s for s in offline.segments if s.label == "rest"]
+    assert by_label["rest"]["bouts"] == len(rest)
+    assert by_label["rest"]["latency_seconds"] == (rest[0].start_seconds if rest else None)
+    labels, counts = summary["transitions"]["labels"], summary["transitions"]["counts"]
+    pairs = [(a.label, b.label) for a, b in itertools.pairwise(offline.segments)]
+    for row, before in enumerate(labels):
+        for column, after in enumerate(labels):
+            assert counts[row][column] == pairs.count((before, after))
+    assert summary["sleep"] is None
+    part = client.get(f"{PEN}/summary?from=5&to=6").json()
+    assert part["observed_seconds"] + part["unobserved_seconds"] == pytest.approx(1.0)
 
 
 def test_seconds_come_on_a_grid_with_holes_and_coarse_where_there_are_many(

@@ -33,18 +33,19 @@ class Wall:
 
 
 class Fake:
-    """A camera that shows `count` ticks at 4 a second and then ends."""
+    """A camera that shows `count` ticks at 4 a second, `ready` of them at once, and then ends."""
 
     start_seconds = 77.0
 
-    def __init__(self, wall: Wall, count: int, *, speed: float = 1.0) -> None:
+    def __init__(self, wall: Wall, count: int, *, speed: float = 1.0, ready: int = 1) -> None:
         self.wall, self.count, self.speed, self.closed = wall, count, speed, False
+        self.ready = ready
 
     def samples(self, fps: float, max_gap_seconds: float = 2.0) -> Iterator[Sample | Gap]:
         for tick in range(self.count):
             seconds = self.start_seconds + tick / fps
             yield Sample(PIXELS, seconds, seconds, tick=tick, start_seconds=self.start_seconds)
-            self.wall.now += self.speed / fps
+            self.wall.now += self.speed / fps if tick >= self.ready - 1 else 0.0
 
     def close(self) -> None:
         self.closed = True
@@ -95,6 +96,19 @@ def test_an_absence_is_a_hole_on_the_walls_clock() -> None:
     assert holes == [Gap(2.0, 12.0)]
     assert told[0] == ("wall", "1000000.0")
     assert ("reconnecting", "nothing answers") in told
+
+
+def test_what_comes_at_once_was_taken_while_the_connection_was_opened() -> None:
+    wall = Wall()
+    wall_start = wall.now - 100.0
+    # Opening takes five seconds, and 20 of the ticks have come by then.
+    items, _ = watched([5.0, Fake(wall, 40, ready=20)], wall, wall_start=wall_start)
+    assert [one.seconds for one in items if isinstance(one, Sample)][:2] == [100.25, 100.5]
+    assert abs(items[-1].seconds - (wall.now - wall_start)) < 0.6
+    # A connection that took as long, with nothing ready, has seen nothing before it was open.
+    wall = Wall()
+    items, _ = watched([5.0, Fake(wall, 8)], wall, wall_start=wall.now - 100.0)
+    assert next(one.seconds for one in items if isinstance(one, Sample)) == 105.0
 
 
 def test_a_long_absence_is_written_while_it_lasts() -> None:

@@ -11,6 +11,7 @@ A first frame without a timestamp, and a picture whose resolution changes, are t
 
 from __future__ import annotations
 
+import itertools
 import random
 import threading
 import time
@@ -26,6 +27,8 @@ from vigilia.video import Gap, Sample
 __all__ = ["Backoff", "Connection", "Watch", "camera_items"]
 
 _HOLE_EVERY_SECONDS = 30.0
+
+_MOST_BACKLOG_SECONDS = 10.0
 
 
 class Connection(Protocol):
@@ -110,6 +113,7 @@ def camera_items(
         # A tick that is partly labelled counts as taken.
         grid = TickGrid(fps, wall_start, next_tick=_first_free(until_seconds, fps))
     while not watch.stopped.is_set():
+        asked = watch.clock()
         try:
             connection = connect()
         except (VigiliaError, OSError, ValueError) as error:
@@ -118,14 +122,19 @@ def camera_items(
             try:
                 if watch.stopped.is_set():
                     return
-                now = watch.clock()
+                opened = watch.clock()
+                arrivals = _arrivals(connection, watch, fps, max_gap_seconds)
+                early = _backlog(arrivals, fps)
+                # What came at once was taken while the connection was being opened.
+                ahead = max((tick.tick / fps - (wall - opened) for tick, wall in early), default=0)
+                began = max(min(asked, opened), opened - max(0.0, ahead))
                 if grid is None:
-                    grid = TickGrid(fps, now)
-                    on_wall_start(now)
-                grid.connect(now)
+                    grid = TickGrid(fps, began)
+                    on_wall_start(began)
+                grid.connect(began)
                 watch.report("running", "")
                 backoff.reset()
-                yield from _samples(connection, grid, watch, fps, max_gap_seconds)
+                yield from _samples(itertools.chain(early, arrivals), grid, watch)
                 problem = "the camera ended the stream"
             except (VigiliaError, OSError, ValueError, ClockJumpedError) as error:
                 problem = str(error)
@@ -137,17 +146,37 @@ def camera_items(
         yield from _absence(grid, watch, backoff.next_seconds())
 
 
-def _samples(
-    connection: Connection, grid: TickGrid, watch: Watch, fps: float, max_gap_seconds: float
-) -> Iterator[Sample | Gap]:
-    """One connection, on the common grid."""
+def _arrivals(
+    connection: Connection, watch: Watch, fps: float, max_gap_seconds: float
+) -> Iterator[tuple[Sample, float]]:
+    """The samples of a connection, each with the moment on the wall at which it came."""
     for item in connection.samples(fps, max_gap_seconds):
         if watch.stopped.is_set():
             return
-        if isinstance(item, Gap):
-            continue  # the jump of the next tick's number says the same
+        if not isinstance(item, Gap):  # the jump of the next tick's number says the same
+            yield item, watch.clock()
+
+
+def _backlog(arrivals: Iterator[tuple[Sample, float]], fps: float) -> list[tuple[Sample, float]]:
+    """The first samples, up to the first that had to be waited for."""
+    early: list[tuple[Sample, float]] = []
+    for sample, wall in itertools.islice(arrivals, max(1, round(_MOST_BACKLOG_SECONDS * fps))):
+        waited = wall - early[-1][1] if early else 0.0
+        early.append((sample, wall))
+        if waited > 0.5 / fps:
+            break
+    return early
+
+
+def _samples(
+    arrivals: Iterator[tuple[Sample, float]], grid: TickGrid, watch: Watch
+) -> Iterator[Sample | Gap]:
+    """One connection, on the common grid."""
+    for item, wall in arrivals:
+        if watch.stopped.is_set():
+            return
         expected = grid.next_tick
-        number = grid.place(item.tick, watch.clock())
+        number = grid.place(item.tick, wall)
         if number is None:
             continue
         if number > expected:

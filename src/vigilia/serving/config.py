@@ -98,6 +98,7 @@ class ServeConfig:
         batch: streams stepped together; None for 1 on a CPU and 16 elsewhere.
         most_streams: the memory for so many is taken at the start.
         snapshot_seconds: how often a stream's state is saved.
+        retention_days: how long probabilities of streams without an end are kept; 0 for ever.
         recordings: folders whose files may be added over HTTP; none if empty.
         allowed_hosts: names under which the service may be addressed, beside its own.
         webhooks: addresses told of changes.
@@ -118,6 +119,7 @@ class ServeConfig:
     batch: int | None = None
     most_streams: int = 16
     snapshot_seconds: float = 10.0
+    retention_days: float = 0.0
     recordings: tuple[Path, ...] = ()
     allowed_hosts: tuple[str, ...] = ()
     webhooks: tuple[WebhookOptions, ...] = ()
@@ -166,6 +168,7 @@ def read_config(path: str | Path) -> ServeConfig:
         batch=top.optional_whole("batch", least=1),
         most_streams=top.whole("most_streams", max(16, 2 * len(streams)), most=100_000),
         snapshot_seconds=top.number("snapshot_seconds", 10.0, least=0.0),
+        retention_days=top.number("retention_days", 0.0),
         recordings=_folders(top, folder),
         allowed_hosts=top.texts("allowed_hosts"),
         webhooks=tuple(

@@ -26,7 +26,7 @@ from vigilia.timeline.seconds import (
 from vigilia.timeline.segmenter import SegmenterState, current, finish, push, push_gap
 from vigilia.timeline.timeline import Segment
 
-__all__ = ["Cursor", "Row", "advance", "finished"]
+__all__ = ["Appended", "Cursor", "Row", "advance", "finished"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -70,6 +70,21 @@ class Cursor:
     def now(self) -> Segment | None:
         """The segment that runs."""
         return current(self.segmenter)
+
+
+@dataclass(frozen=True, eq=False)
+class Appended:
+    """What a result did to a stream.
+
+    Attributes:
+        before: where it ended before.
+        after: where it ends now.
+        rows: that are new; none if the result was there already.
+    """
+
+    before: Cursor
+    after: Cursor
+    rows: tuple[Row, ...]
 
 
 def advance(cursor: Cursor, row: Row) -> tuple[Cursor, list[Row], list[Segment]]:

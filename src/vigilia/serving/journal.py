@@ -21,14 +21,12 @@ import json
 import os
 import sqlite3
 import threading
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from vigilia.errors import OptionError, OutputError
-from vigilia.serving.cursor import Cursor, Row, advance
+from vigilia.serving.cursor import Appended, Cursor, Row, advance
 from vigilia.serving.journal_notes import Notes
 from vigilia.serving.journal_rows import (
     another,
@@ -36,6 +34,7 @@ from vigilia.serving.journal_rows import (
     refuse_another,
     stored,
     stored_segment,
+    transaction,
 )
 from vigilia.serving.journal_tables import FORMAT, TABLES
 from vigilia.timeline import SegmenterOptions, SegmenterState
@@ -43,21 +42,6 @@ from vigilia.timeline.seconds import SecondsState
 from vigilia.timeline.segmenter import init_segmenter
 
 __all__ = ["Appended", "Journal"]
-
-
-@dataclass(frozen=True, eq=False)
-class Appended:
-    """What a result did to a stream.
-
-    Attributes:
-        before: where it ended before.
-        after: where it ends now.
-        rows: that are new; none if the result was there already.
-    """
-
-    before: Cursor
-    after: Cursor
-    rows: tuple[Row, ...]
 
 
 class Journal:
@@ -137,7 +121,7 @@ class Journal:
             sqlite3.Error: the journal cannot be read or written now.
         """
         fresh = init_segmenter(segmenter, classes)
-        with self._lock, self._transaction() as run:
+        with self._lock, transaction(self._database) as run:
             row = run(
                 "SELECT classes, identity, cell_seconds, segmenter, seconds, until_seconds "
                 "FROM streams WHERE name = ?",
@@ -194,7 +178,7 @@ class Journal:
         Raises:
             OptionError: they are about something else; the message names what.
         """
-        with self._lock, self._transaction() as run:
+        with self._lock, transaction(self._database) as run:
             row = run("SELECT identity FROM streams WHERE name = ?", (name,)).fetchone()
             kept = json.loads(row[0])
             refuse_another(name, kept, identity)
@@ -233,7 +217,7 @@ class Journal:
                 rows += [(name, *stored(one)) for one in new]
                 closed += [(name, *stored_segment(one, after)) for one in segments]
             if rows:
-                with self._transaction() as run:
+                with transaction(self._database) as run:
                     self._database.executemany("INSERT INTO results VALUES (?, ?, ?, ?)", rows)
                     self._database.executemany(
                         "INSERT INTO segments VALUES (?, ?, ?, ?, ?)", closed
@@ -273,9 +257,26 @@ class Journal:
                 "INSERT OR IGNORE INTO parts VALUES (?, ?, ?)", (name, part, offset_seconds)
             )
 
+    def prune(self, name: str, before_seconds: float, *, most: int) -> int:
+        """Deletes the oldest results that end before a moment, `most` at most; how many."""
+        with self._lock:
+            done = self._database.execute(
+                "DELETE FROM results WHERE stream = ?1 AND start_seconds IN (SELECT start_seconds "
+                "FROM results WHERE stream = ?1 AND end_seconds <= ?2 "
+                "ORDER BY start_seconds LIMIT ?3)",
+                (name, before_seconds, most),
+            )
+            return done.rowcount
+
+    @property
+    def nbytes(self) -> int:
+        """On the disk, the write-ahead log included."""
+        files = (self.path, self.path.with_name(self.path.name + "-wal"))
+        return sum(file.stat().st_size for file in files if file.exists())
+
     def forget(self, name: str) -> None:
         """Deletes the results, corrections and declaration of a stream."""
-        with self._lock, self._transaction() as run:
+        with self._lock, transaction(self._database) as run:
             for table in ("results", "segments", "parts", "corrections"):
                 run(f"DELETE FROM {table} WHERE stream = ?", (name,))
             run("DELETE FROM streams WHERE name = ?", (name,))
@@ -285,15 +286,3 @@ class Journal:
         """Ends the writing; idempotent."""
         with self._lock:
             self._database.close()
-
-    @contextmanager
-    def _transaction(self) -> Iterator[Any]:
-        run = self._database.execute
-        run("BEGIN IMMEDIATE")
-        try:
-            yield run
-            run("COMMIT")
-        except BaseException:
-            if self._database.in_transaction:
-                run("ROLLBACK")
-            raise

@@ -1,16 +1,31 @@
-"""How values become rows of the journal, and what its errors say."""
+"""How values become rows of the journal, all of them or none, and what its errors say."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+import sqlite3
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 
 from vigilia.errors import OptionError
 from vigilia.serving.cursor import Cursor, Row
 from vigilia.timeline.timeline import Segment
 
-__all__ = ["another", "reason", "refuse_another", "stored", "stored_segment"]
+__all__ = ["another", "reason", "refuse_another", "stored", "stored_segment", "transaction"]
+
+
+@contextmanager
+def transaction(database: sqlite3.Connection) -> Iterator[Any]:
+    """What is written inside is kept whole or not at all; gives the function that runs SQL."""
+    database.execute("BEGIN IMMEDIATE")
+    try:
+        yield database.execute
+        database.execute("COMMIT")
+    except BaseException:
+        if database.in_transaction:
+            database.execute("ROLLBACK")
+        raise
 
 
 def stored(row: Row) -> tuple[float, float, bytes | None]:

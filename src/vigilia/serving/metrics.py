@@ -26,6 +26,7 @@ class Metrics:
     Attributes:
         listeners: says how many listen for events; set by the application.
         deliveries: says how many webhook calls ended how; likewise.
+        pruned: says how many old rows were deleted; likewise.
     """
 
     def __init__(self) -> None:
@@ -45,6 +46,7 @@ class Metrics:
         )
         self.listeners: Callable[[], int] = lambda: 0
         self.deliveries: Callable[[], dict[str, int]] = dict
+        self.pruned: Callable[[], int] = lambda: 0
 
     def on_step(self, seconds: float, rows: int) -> None:
         """Notes a batch."""
@@ -119,6 +121,10 @@ class _Streams(Collector):
         yield gauge("state_bytes", "What all streams remember; never changes.", totals.state_nbytes)
         yield gauge("stream_state_bytes", "What one stream remembers.", totals.nbytes_per_stream)
         yield gauge("journal_commit_seconds", "The last write.", supervisor.commit_seconds)
+        yield gauge("journal_bytes", "On the disk.", supervisor.journal.nbytes)
+        yield CounterMetricFamily(
+            "vigilia_journal_rows_pruned", "Old rows deleted.", value=self._metrics.pruned()
+        )
         yield gauge("healthy", "0 while results cannot be written.", not supervisor.problem)
         yield gauge("event_listeners", "Open event streams.", self._metrics.listeners())
         yield CounterMetricFamily(

@@ -20,7 +20,7 @@ from vigilia.serving.cursor import Row
 from vigilia.serving.feeding import Feeding
 from vigilia.serving.hub import Hub
 from vigilia.serving.journal import Appended, Journal
-from vigilia.serving.schema import LabelEvent
+from vigilia.serving.schema_events import LabelEvent
 from vigilia.serving.snapshots import Snapshot, save_snapshot
 from vigilia.serving.watched import LastRead, Watched
 

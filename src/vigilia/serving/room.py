@@ -17,6 +17,7 @@ from vigilia.serving.supervisor import Supervisor
 from vigilia.serving.watched import Watched
 from vigilia.timeline import Labels, read_labels
 from vigilia.timeline.intervals import ROUNDING_SECONDS
+from vigilia.video.decoder import probe
 
 __all__ = ["Room"]
 
@@ -123,6 +124,20 @@ class Room:
         if number >= len(parts):
             raise VideoError(f"{watched.name}: there is no part {number}, only {len(parts)}")
         return parts[number]
+
+    def frame_rate(self, watched: Watched) -> float:
+        """Frames a second of a stream's pictures, for formats that count frames.
+
+        A camera keeps no file whose frames could be counted: there it is the model's own rate.
+        """
+        own = self.supervisor.model.preprocessing.fps
+        if watched.options.live:
+            return own
+        try:
+            parts = parts_of(watched.options.source, follow=watched.options.follow)
+            return (probe(parts[0]).frame_rate if parts else None) or own
+        except (VideoError, OSError):
+            return own
 
     def close(self) -> None:
         """Closes what is open; the supervisor is closed by whoever made it."""

@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from typing import Annotated, Any
-from urllib.parse import quote
 
 from fastapi import APIRouter, Body, HTTPException, Query, Request, Response
 from fastapi.responses import FileResponse, StreamingResponse
@@ -13,7 +12,9 @@ from fastapi.responses import FileResponse, StreamingResponse
 from vigilia.errors import VideoError
 from vigilia.serving.attention import memory_attention
 from vigilia.serving.cursor import Cursor
+from vigilia.serving.downloads import EPOCH_SECONDS, download, export_formats
 from vigilia.serving.fields import Fields
+from vigilia.serving.files import EpochSeconds, file_response
 from vigilia.serving.pictures import MOST_PIXELS_WIDE, parts_view
 from vigilia.serving.room import Room
 from vigilia.serving.routes_corrections import corrections_routes
@@ -26,15 +27,9 @@ from vigilia.serving.schema import (
     TimelineView,
 )
 from vigilia.serving.stream_options import stream_options
-from vigilia.serving.view_recording import EXPORTS, MEDIA_TYPES
-from vigilia.serving.views import (
-    export,
-    grid,
-    stream_view,
-    summary_view,
-    timeline_of,
-    timeline_view,
-)
+from vigilia.serving.summary import summary_view
+from vigilia.serving.view_recording import MEDIA_TYPES
+from vigilia.serving.views import grid, stream_view, timeline_of, timeline_view
 from vigilia.serving.watched import Watched
 
 __all__ = ["routes"]
@@ -56,10 +51,7 @@ def routes(room: Room) -> APIRouter:
 
     @router.get("/formats")
     def formats() -> list[ExportFormat]:
-        return [
-            {"format": name, "title": title, "suffix": suffix}
-            for name, (title, suffix, _) in EXPORTS.items()
-        ]
+        return export_formats()
 
     @router.get("/events")
     async def events(request: Request) -> StreamingResponse:
@@ -181,12 +173,13 @@ def of_results(router: APIRouter, room: Room) -> None:
         }
 
     @router.get("/streams/{name}/export")
-    def download(
+    def export(
         name: str,
         format: str = "csv",
         corrected: bool = False,
         start: From = -math.inf,
         end: To = math.inf,
+        epoch_seconds: EpochSeconds = EPOCH_SECONDS,
     ) -> Response:
         watched = known(name)
         timeline = timeline_of(
@@ -199,9 +192,15 @@ def of_results(router: APIRouter, room: Room) -> None:
             corrections=room.reader.corrections(name) if corrected else None,
             with_scores=format == "json",
         )
-        data, file, media_type = export(timeline, format, name + ".corrected" * corrected)
-        disposition = f"attachment; filename*=UTF-8''{quote(file)}"
-        return Response(data, media_type=media_type, headers={"Content-Disposition": disposition})
+        made = download(
+            timeline,
+            format,
+            name + ".corrected" * corrected,
+            wall_start=supervisor.journal.wall_start(name),
+            fps=room.frame_rate(watched),
+            epoch_seconds=epoch_seconds,
+        )
+        return file_response(made)
 
     @router.get("/streams/{name}/summary")
     def summary(

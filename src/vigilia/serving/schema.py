@@ -28,16 +28,16 @@ GET    /api/v1/streams/{name}/video             ?part=0, with range requests; re
 GET    /api/v1/streams/{name}/corrections       list[Correction]
 POST   /api/v1/streams/{name}/corrections       NewCorrection -> Correction (201)
 DELETE /api/v1/streams/{name}/corrections       ?id= -> 204
-GET    /api/v1/streams/{name}/export            ?format=&corrected=&from=&to= -> a file
+GET    /api/v1/streams/{name}/export            ?format=&corrected=&from=&to=&epoch_seconds= -> file
 GET    /api/v1/streams/{name}/summary           ?corrected=&from=&to= -> SummaryView
 GET    /api/v1/formats                          list[ExportFormat]
-GET    /api/v1/events                           server-sent events, see `LabelEvent`
+GET    /api/v1/events                           server-sent events, see schema_events.py
 GET    /healthz, /readyz, /metrics
 """
 
 from __future__ import annotations
 
-from typing import Literal, NotRequired
+from typing import Any, Literal, NotRequired
 
 # Pydantic, which checks the answers, takes these from there only, up to Python 3.11.
 from typing_extensions import TypedDict
@@ -45,10 +45,8 @@ from typing_extensions import TypedDict
 __all__ = [
     "ClassSummaryView",
     "Correction",
-    "CorrectionEvent",
     "ExportFormat",
     "Kind",
-    "LabelEvent",
     "MemorySlot",
     "MemoryStage",
     "MemoryView",
@@ -59,10 +57,10 @@ __all__ = [
     "SegmentView",
     "Session",
     "Status",
-    "StatusEvent",
     "Stream",
     "SummaryView",
     "TimelineView",
+    "TransitionsView",
 ]
 
 Kind = Literal["file", "folder", "device", "address"]
@@ -245,14 +243,27 @@ class ClassSummaryView(TypedDict):
     latency_seconds: float | None
 
 
+class TransitionsView(TypedDict):
+    """Which state followed which at once: rows from, columns to, of the labels that occur."""
+
+    labels: list[str]
+    counts: list[list[int]]
+
+
 class SummaryView(TypedDict):
-    """How the classes filled the time."""
+    """How the classes filled the time.
+
+    sleep: the fields of `vigilia.evaluation.SleepFigures`; None where the classes are not those of
+        sleep.
+    """
 
     classes: list[ClassSummaryView]
     observed_seconds: float
     unobserved_seconds: float
     start_seconds: float
     end_seconds: float
+    transitions: TransitionsView
+    sleep: dict[str, Any] | None
 
 
 class ExportFormat(TypedDict):
@@ -261,32 +272,3 @@ class ExportFormat(TypedDict):
     format: str
     title: str
     suffix: str
-
-
-class LabelEvent(TypedDict):
-    """`event: label`, after every result, when it is on the disk. `changed`: another label."""
-
-    stream: str
-    label: str | None
-    confidence: float | None
-    since_seconds: float
-    start_seconds: float
-    position_seconds: float
-    lag_seconds: float
-    changed: bool
-
-
-class StatusEvent(TypedDict):
-    """`event: status`; also for streams that were added (None before) or removed."""
-
-    stream: str
-    status: Status | Literal["removed"]
-    problem: str
-
-
-class CorrectionEvent(TypedDict):
-    """`event: correction`. `event: reset` without data: events were missed, ask for everything."""
-
-    stream: str
-    id: int
-    removed: bool

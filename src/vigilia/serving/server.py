@@ -7,17 +7,20 @@ import socket
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
+from types import FrameType
 
 from vigilia.errors import MissingExtraError, OutputError
 from vigilia.running.model import chosen_model
 from vigilia.serving.app import create_app
 from vigilia.serving.config import ServeConfig
+from vigilia.serving.ending import Ending
 from vigilia.serving.hub import Hub
 from vigilia.serving.journal import Journal
 from vigilia.serving.logs import set_up_logs
 from vigilia.serving.metrics import Metrics
 from vigilia.serving.mqtt import Mqtt
 from vigilia.serving.protocol import PatientProtocol
+from vigilia.serving.retention import Pruner
 from vigilia.serving.single import only_one
 from vigilia.serving.supervisor import Supervisor
 from vigilia.serving.webhooks import Webhooks
@@ -30,9 +33,11 @@ except ImportError as error:
         "serving needs fastapi and uvicorn: pip install 'vigilia[serve]'"
     ) from error
 
-__all__ = ["open_service", "serve"]
+__all__ = ["make_server", "open_service", "serve"]
 
 MOST_CONNECTIONS = 256
+REQUEST_SECONDS = 3
+"""For requests that are still answered when the service is told to end."""
 
 
 @contextmanager
@@ -77,11 +82,14 @@ def open_service(config: ServeConfig) -> Iterator[tuple[Supervisor, FastAPI]]:
         for options in config.streams:
             supervisor.add(options)
         supervisor.add_declared()
+        pruner = Pruner(journal, lambda: supervisor.streams, config.retention_days)
+        stack.callback(pruner.close)
+        metrics.pruned = lambda: pruner.pruned
         yield supervisor, app
 
 
 def serve(config: ServeConfig, *, on_ready: Callable[[str], None] = lambda address: None) -> None:
-    """Serves until it is told to end (SIGTERM, Ctrl-C).
+    """Serves until it is told to end (SIGTERM, Ctrl-C); then ends within `ending.MOST_SECONDS`.
 
     Args:
         config: what to serve.
@@ -95,31 +103,62 @@ def serve(config: ServeConfig, *, on_ready: Callable[[str], None] = lambda addre
     host, port = listening.getsockname()[:2]
     shown = f"[{host}]" if ":" in host else host
 
+    with contextlib.closing(listening), open_service(config) as (supervisor, app):
+        ending = Ending(supervisor)
+        make_server(
+            app,
+            on_ready=lambda: on_ready(f"http://{shown}:{port}"),
+            on_signal=ending.begin,
+            on_end=ending.save,
+        ).run(sockets=[listening])
+    ending.finish()
+
+
+def make_server(
+    app: FastAPI,
+    *,
+    on_ready: Callable[[], None] = lambda: None,
+    on_signal: Callable[[], None] = lambda: None,
+    on_end: Callable[[], None] = lambda: None,
+) -> uvicorn.Server:
+    """A server whose `run(sockets=...)` ends on a signal, or when `should_exit` is set.
+
+    Args:
+        app: of `create_app`.
+        on_ready: called when the page can be opened.
+        on_signal: called when a signal tells it to end; must be quick.
+        on_end: called when it begins to end, before it waits for requests; must be quick.
+    """
+
     class Server(uvicorn.Server):
         async def startup(self, sockets: list[socket.socket] | None = None) -> None:
             await super().startup(sockets)
-            on_ready(f"http://{shown}:{port}")
+            on_ready()
 
         async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+            on_end()
             # Open event streams would keep it waiting.
             app.state.room.listeners.close()
             await super().shutdown(sockets)
 
-    with contextlib.closing(listening), open_service(config) as (_, app):
-        settings = uvicorn.Config(
-            app,
-            http=PatientProtocol,
-            ws="none",
-            log_config=None,
-            access_log=False,
-            server_header=False,
-            proxy_headers=False,
-            limit_concurrency=MOST_CONNECTIONS,
-            timeout_keep_alive=15,
-            timeout_graceful_shutdown=5,
-            h11_max_incomplete_event_size=16_384,
-        )
-        Server(settings).run(sockets=[listening])
+        def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+            super().handle_exit(sig, frame)
+            on_signal()
+
+    settings = uvicorn.Config(
+        app,
+        http=PatientProtocol,
+        ws="none",
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        proxy_headers=False,
+        limit_concurrency=MOST_CONNECTIONS,
+        timeout_keep_alive=15,
+        timeout_graceful_shutdown=REQUEST_SECONDS,
+        h11_max_incomplete_event_size=16_384,
+    )
+    return Server(settings)
 
 
 def _listen(config: ServeConfig) -> socket.socket:

@@ -36,5 +36,5 @@ def report(hub: Hub, watched: Watched, watch: Watch, status: Status, problem: st
 
 
 def status_event(watched: Watched) -> dict[str, Any]:
-    """The event; see `vigilia.serving.schema.StatusEvent`."""
+    """The event; see `vigilia.serving.schema_events.StatusEvent`."""
     return {"stream": watched.name, "status": watched.status, "problem": watched.problem}

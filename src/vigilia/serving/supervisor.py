@@ -1,30 +1,27 @@
 """The streams of the service: started, stepped, stopped, added and removed while others run.
 
-A thread a stream decodes (`vigilia.engine.Feeder`), one thread steps and writes. What must not
-happen between a step and its result (a snapshot, the end of a stream) is handed to that thread.
+A thread a stream decodes (`vigilia.engine.Feeder`), one thread steps and writes. How a stream gets
+into the engine and out of it again is in `running_streams.py`.
 """
 
 from __future__ import annotations
 
-import contextlib
 import logging
-import sqlite3
 import threading
-import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from vigilia.engine import Feeder, Piece, StepEngine
-from vigilia.errors import OptionError, VigiliaError
+from vigilia.engine import StepEngine
+from vigilia.errors import OptionError
 from vigilia.running import fingerprint
-from vigilia.serving.cameras import Watch
 from vigilia.serving.feeding import Feeding
 from vigilia.serving.fields import Fields
 from vigilia.serving.hub import Hub
 from vigilia.serving.journal import Journal
 from vigilia.serving.results import ResultTaker
-from vigilia.serving.status import report, set_status, status_event
+from vigilia.serving.running_streams import Running
+from vigilia.serving.status import status_event
 from vigilia.serving.stepping import StepThread, StepTimes
 from vigilia.serving.stream_options import StreamOptions, stream_options
 from vigilia.serving.watched import Watched
@@ -91,16 +88,18 @@ class Supervisor:
             snapshot_seconds=snapshot_seconds,
         )
         self._streams: dict[str, Watched] = {}
-        self._by_engine_name: dict[str, Watched] = {}
         self._changing = threading.RLock()
-        self._generation = 0
+        self._running = Running(
+            self.engine, self._taker, self.feeding, journal, self.hub, model_hash=self.model_hash
+        )
         self._steps = StepThread(
             self.engine,
             self._taker,
-            find=self._by_engine_name.get,
-            on_end=self._end,
+            find=self._running.find,
+            on_end=self._running.end,
             on_step=on_step,
         )
+        self._running.between_steps = self._steps.call
 
     # What there is.
 
@@ -166,10 +165,10 @@ class Supervisor:
             if table is not None:
                 self.journal.notes.declare(options.name, table, running)
             self._streams[options.name] = watched
-            self._open(watched)
+            self._running.open(watched)
             self.hub.publish("status", status_event(watched))
             if running and watched.status != "failed":
-                self._start(watched, again=False)
+                self._running.start(watched)
             return watched
 
     def add_declared(self) -> None:
@@ -190,11 +189,11 @@ class Supervisor:
         with self._changing:
             watched = self._named(name)
             if watched.running and watched.status in ("ended", "failed"):
-                self._stop(watched)
+                self._running.stop([watched])
             if not watched.running:
-                self._open(watched)
+                self._running.open(watched)
                 if watched.status != "failed":
-                    self._start(watched, again=True)
+                    self._running.start(watched, again=True)
             self.journal.notes.set_running(name, True)
             return watched
 
@@ -206,7 +205,7 @@ class Supervisor:
         """
         with self._changing:
             watched = self._named(name)
-            self._stop(watched)
+            self._running.stop([watched])
             self.journal.notes.set_running(name, False)
             return watched
 
@@ -222,7 +221,7 @@ class Supervisor:
         """
         with self._changing:
             watched = self._named(name)
-            self._stop(watched)
+            self._running.stop([watched])
             self.journal.notes.undeclare(name)
             if forget:
                 self.feeding.snapshot_path(name).unlink(missing_ok=True)
@@ -230,92 +229,20 @@ class Supervisor:
             del self._streams[name]
             self.hub.publish("status", {"stream": name, "status": "removed", "problem": ""})
 
-    def close(self) -> None:
-        """Stops everything; every stream's state is saved. Idempotent."""
+    def close(self) -> bool:
+        """Stops everything; every stream's state is saved. Idempotent.
+
+        Returns:
+            Whether every thread has ended. A camera that does not answer may hold its thread for
+            some seconds more; that thread is left behind.
+        """
         with self._changing:
-            for watched in self.streams:  # all at once: each may be waiting for its camera
-                if watched.watch is not None:
-                    watched.watch.stopped.set()
-            for watched in self.streams:
-                self._stop(watched)
+            ended = self._running.stop(self.streams)
         self._steps.close()
+        return ended
 
     def _named(self, name: str) -> Watched:
         watched = self._streams.get(name)
         if watched is None:
             raise OptionError(f"there is no stream named {name!r}")
         return watched
-
-    def _open(self, watched: Watched) -> None:
-        """Finds out how far it is labelled."""
-        options = watched.options
-        # A camera's model may be exchanged; a recording's labels are one model's.
-        identity: dict[str, Any] = {"kind": "camera" if options.live else "recording"}
-        if not options.live:
-            identity["model"] = self.model_hash
-        try:
-            self.journal.open_stream(
-                watched.name,
-                classes=self.model.classes,
-                identity=identity,
-                segmenter=options.segmenter,
-                cell_seconds=min(1.0, self.model.preprocessing.stride_seconds),
-            )
-            set_status(self.hub, watched, "stopped", "")
-        except VigiliaError as error:
-            set_status(self.hub, watched, "failed", str(error))
-
-    def _start(self, watched: Watched, *, again: bool) -> None:
-        if not again and not watched.options.follow and self.journal.ended(watched.name):
-            set_status(self.hub, watched, "ended", "")
-            return
-        self._generation += 1
-        watched.engine_name = f"{watched.name}/{self._generation}"
-        watch = Watch(
-            report=lambda status, problem: report(self.hub, watched, watch, status, problem)
-        )
-        watched.watch, watched.place = watch, None
-        watched.saved_at = time.monotonic()
-        self._by_engine_name[watched.engine_name] = watched
-        self.engine.add(watched.engine_name)
-        set_status(self.hub, watched, "waiting", "")
-
-        def pieces() -> Iterator[Piece]:
-            return self.feeding.pieces(watched, watch)
-
-        watched.feeder = Feeder(self.engine, watched.engine_name, pieces)
-
-    def _stop(self, watched: Watched) -> None:
-        if watched.feeder is None or watched.watch is None:
-            if watched.status not in ("ended", "failed"):
-                set_status(self.hub, watched, "stopped", "")
-            return
-        watched.watch.stopped.set()
-        watched.feeder.stop()
-        self._steps.call(lambda: self._detach(watched))
-        if watched.status not in ("ended", "failed"):
-            set_status(self.hub, watched, "stopped", "")
-
-    def _detach(self, watched: Watched) -> None:
-        """Takes a stream out of the engine; in the thread that steps, or when it has ended."""
-        if watched.engine_name in self.engine.names:
-            self._taker.save(watched)
-            self.engine.remove(watched.engine_name)
-        self._by_engine_name.pop(watched.engine_name, None)
-        watched.feeder = watched.watch = watched.place = None
-        watched.read = watched.state_kept = None
-        watched.engine_name = ""
-
-    def _end(self, watched: Watched, error: Exception | None) -> None:
-        """A stream has nothing more to say; in the thread that steps."""
-        if watched.watch is None or watched.watch.stopped.is_set():
-            return  # it was stopped
-        if error is not None and not isinstance(error, VigiliaError | OSError):
-            log.error("a stream failed", exc_info=error, extra={"stream": watched.name})
-        self._detach(watched)
-        if error is None:
-            with contextlib.suppress(sqlite3.Error):  # then its end is found again next time
-                self.journal.ended(watched.name, True)
-            set_status(self.hub, watched, "ended", "")
-        else:
-            set_status(self.hub, watched, "failed", str(error) or type(error).__name__)

@@ -14,9 +14,9 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Annotated, Any
-from urllib.parse import quote
 
 from vigilia.errors import InputError, MissingExtraError, VideoError, VigiliaError
+from vigilia.serving.downloads import EPOCH_SECONDS, export_formats
 from vigilia.serving.schema import (
     Correction,
     ExportFormat,
@@ -40,6 +40,8 @@ try:
     from starlette.exceptions import HTTPException as StarletteHTTPException
 except ImportError as error:
     raise MissingExtraError("the page needs fastapi: pip install 'vigilia[serve]'") from error
+
+from vigilia.serving.files import EpochSeconds, file_response
 
 __all__ = ["PAGE", "create_view_app", "serve_view", "view_server"]
 
@@ -207,14 +209,17 @@ def create_view_app(recording: ViewedRecording) -> FastAPI:
 
     @app.get("/api/v1/formats", response_model=None)
     def formats() -> list[ExportFormat]:
-        return recording.formats()
+        return export_formats()
 
     @app.get(root + "/{name}/export", response_model=None)
-    def export(name: str, format: str = "csv", corrected: bool = False) -> Response:
+    def export(
+        name: str,
+        format: str = "csv",
+        corrected: bool = False,
+        epoch_seconds: EpochSeconds = EPOCH_SECONDS,
+    ) -> Response:
         known(name)
-        data, file, media_type = recording.export(format, corrected)
-        disposition = f"attachment; filename*=UTF-8''{quote(file)}"
-        return Response(data, media_type=media_type, headers={"Content-Disposition": disposition})
+        return file_response(recording.download(format, corrected, epoch_seconds))
 
     @app.get(root + "/{name}/summary", response_model=None)
     def summary(name: str, corrected: bool = False) -> dict[str, Any]:

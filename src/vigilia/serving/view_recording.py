@@ -5,21 +5,17 @@ Letters: N intervals, K classes.
 
 from __future__ import annotations
 
-import dataclasses
 import itertools
 import math
 import re
-import tempfile
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from vigilia.errors import OptionError
-from vigilia.evaluation.sleep import sleep_figures
-from vigilia.evaluation.sleep_states import recognise_sleep_states
+from vigilia.serving.downloads import Download, download
 from vigilia.serving.schema import (
-    ExportFormat,
     Part,
     SecondsView,
     SegmentView,
@@ -27,21 +23,12 @@ from vigilia.serving.schema import (
     TimelineView,
 )
 from vigilia.serving.stills import Stills
+from vigilia.serving.summary import summary_view
 from vigilia.serving.view_corrections import CorrectionFile, apply_corrections
-from vigilia.timeline import Labels, Timeline, from_timeline, write_annotations
-from vigilia.timeline.files import WRITERS
+from vigilia.timeline import Labels, Timeline
+from vigilia.video.decoder import probe
 
-__all__ = ["EXPORTS", "MEDIA_TYPES", "ViewedRecording"]
-
-EXPORTS: dict[str, tuple[str, str, str]] = {
-    "csv": ("CSV table", ".csv", "text/csv"),
-    "json": ("JSON, everything", ".json", "application/json"),
-    "vtt": ("WebVTT captions", ".vtt", "text/vtt"),
-    "boris": ("BORIS project", ".boris", "application/json"),
-    "elan": ("ELAN", ".eaf", "application/xml"),
-    "edf": ("EDF+ hypnogram", ".edf", "application/octet-stream"),
-}
-"""Format to what people call it, the ending of its files, and what they are on the web."""
+__all__ = ["MEDIA_TYPES", "ViewedRecording"]
 
 MEDIA_TYPES = {
     ".mp4": "video/mp4",
@@ -194,51 +181,30 @@ class ViewedRecording:
         return apply_corrections(self.timeline, self.corrections.corrections)
 
     def summary(self, corrected: bool) -> dict[str, Any]:
-        """Share, bouts and latency of each class; of sleep what a sleep laboratory reports."""
-        timeline = self.shown(corrected)
-        kinds = recognise_sleep_states(timeline.classes)
-        sleep = None
-        if kinds is not None:
-            index = {label: code for code, label in enumerate(timeline.classes)}
-            _, labels = timeline.labels_on_grid(1.0)
-            codes = [-1 if label is None else index[label] for label in labels]
-            figures = sleep_figures(codes, timeline.classes, kinds, epoch_seconds=1.0)
-            sleep = None if figures is None else dataclasses.asdict(figures)
-        return {
-            **dataclasses.asdict(timeline.summary()),
-            "start_seconds": timeline.start_seconds,
-            "end_seconds": timeline.end_seconds,
-            "sleep": sleep,
-        }
+        """How the states filled it; see `summary_view`."""
+        return summary_view(self.shown(corrected))
 
-    def export(self, format: str, corrected: bool) -> tuple[bytes, str, str]:
-        """A file: its bytes, its name, its type on the web.
+    def download(self, format: str, corrected: bool, epoch_seconds: float) -> Download:
+        """The timeline as a file; see `vigilia.serving.downloads.download`.
 
         Raises:
-            OptionError: there is no such format.
-            LabelError: the format cannot hold this timeline.
-            MissingExtraError: what writes the format is not installed.
+            VigiliaError: as there.
         """
-        if format not in EXPORTS:
-            raise OptionError(f"there is no format {format!r}; choose one of {', '.join(EXPORTS)}")
-        _, ending, media_type = EXPORTS[format]
         timeline = self.shown(corrected)
         stem = Path(self.source).stem or "timeline"
-        name = stem + (".corrected" if timeline is not self.timeline else "") + ending
-        if format in WRITERS:
-            return WRITERS[format](timeline).encode(), name, media_type
-        with tempfile.TemporaryDirectory() as folder:
-            path = Path(folder) / f"timeline{ending}"
-            write_annotations(from_timeline(timeline), path, format=format)
-            return path.read_bytes(), name, media_type
+        return download(
+            timeline,
+            format,
+            stem + (".corrected" if timeline is not self.timeline else ""),
+            fps=self._frame_rate(),
+            epoch_seconds=epoch_seconds,
+        )
 
-    @staticmethod
-    def formats() -> list[ExportFormat]:
-        """What the timeline can be downloaded as."""
-        return [
-            {"format": name, "title": title, "suffix": suffix}
-            for name, (title, suffix, _) in EXPORTS.items()
-        ]
+    def _frame_rate(self) -> float | None:
+        """What the header of the video says; None without one, and for several files."""
+        if self._path is None or not self._path.is_file():
+            return None
+        return probe(self._path).frame_rate
 
     def close(self) -> None:
         """Closes the video."""

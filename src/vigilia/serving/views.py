@@ -7,39 +7,21 @@ from __future__ import annotations
 
 import dataclasses
 import math
-import tempfile
-from pathlib import Path
-from typing import Any
 
 import numpy as np
 
-from vigilia.errors import OptionError
-from vigilia.evaluation.sleep import sleep_figures
-from vigilia.evaluation.sleep_states import recognise_sleep_states
 from vigilia.serving.cursor import Cursor
 from vigilia.serving.reading import Reader
 from vigilia.serving.schema import Correction, SecondsView, SegmentView, Stream, TimelineView
 from vigilia.serving.view_corrections import Said, apply_corrections
-from vigilia.serving.view_recording import EXPORTS
 from vigilia.serving.watched import Watched
 from vigilia.stream import StreamClassifier
-from vigilia.timeline import (
-    Labels,
-    Scores,
-    Segment,
-    Timeline,
-    from_timeline,
-    write_annotations,
-)
-from vigilia.timeline.files import WRITERS
-from vigilia.timeline.timeline import summarise
+from vigilia.timeline import Labels, Scores, Segment, Timeline
 
 __all__ = [
     "correction_view",
-    "export",
     "grid",
     "stream_view",
-    "summary_view",
     "timeline_of",
     "timeline_view",
 ]
@@ -183,45 +165,6 @@ def timeline_of(
         },
     )
     return apply_corrections(timeline, corrections) if corrections else timeline
-
-
-def summary_view(timeline: Timeline) -> dict[str, Any]:
-    """Share, bouts and latency of each class; of sleep what a sleep laboratory reports."""
-    kinds = recognise_sleep_states(timeline.classes)
-    sleep = None
-    if kinds is not None and timeline.segments:
-        index = {label: code for code, label in enumerate(timeline.classes)}
-        _, labels = timeline.labels_on_grid(1.0)
-        codes = [-1 if label is None else index[label] for label in labels]
-        figures = sleep_figures(codes, timeline.classes, kinds, epoch_seconds=1.0)
-        sleep = None if figures is None else dataclasses.asdict(figures)
-    return {
-        **dataclasses.asdict(summarise(timeline)),
-        "start_seconds": timeline.start_seconds,
-        "end_seconds": timeline.end_seconds,
-        "sleep": sleep,
-    }
-
-
-def export(timeline: Timeline, format: str, name: str) -> tuple[bytes, str, str]:
-    """A file: its bytes, its name, its type on the web.
-
-    Raises:
-        OptionError: there is no such format, or nothing to export.
-        LabelError: the format cannot hold this timeline.
-        MissingExtraError: what writes the format is not installed.
-    """
-    if format not in EXPORTS:
-        raise OptionError(f"there is no format {format!r}; choose one of {', '.join(EXPORTS)}")
-    if not timeline.segments:
-        raise OptionError("there are no results in this time yet")
-    _, ending, media_type = EXPORTS[format]
-    if format in WRITERS:
-        return WRITERS[format](timeline).encode(), name + ending, media_type
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / f"timeline{ending}"
-        write_annotations(from_timeline(timeline), path, format=format)
-        return path.read_bytes(), name + ending, media_type
 
 
 def correction_view(one: Said) -> Correction:

@@ -11,10 +11,11 @@ import { showBouts, showLabels, showLegend, showNow } from "./panel.js";
 import { openPlayer } from "./player.js";
 import { Review } from "./review.js";
 import { Segments } from "./segments.js";
-import { showDownloads, showSummary } from "./summary.js";
+import { showDownloads, Summary } from "./summary.js";
 import { View } from "./view.js";
 
 const DENSITY_WAIT = 150;
+const SUMMARY_EVERY = 10_000;
 
 /** What `open.js` shows of a stream; `told`: its whole timeline. */
 export class StreamPage {
@@ -41,6 +42,8 @@ export class StreamPage {
       labelAt: (seconds) => this.labelAt(seconds),
       attended: (moments) => { this.chart.attended = moments; this.chart.refreshGlass(); },
     });
+    this.summary = new Summary(this.get("summary").querySelector(".body"), stream,
+      (label) => this.model.colourOf(label));
     if (stream.live) {
       this.get("memory").classList.add("broad");
       this.get("summary").before(this.get("memory"));
@@ -238,9 +241,9 @@ export class StreamPage {
   }
 
   summarise() {
-    showSummary(this.get("summary").querySelector(".body"), this.stream,
-      { corrected: this.get("corrected").checked, corrections: this.review.corrections.length },
-      (label) => this.model.colourOf(label));
+    this.summarised = Date.now();
+    this.summary.show({ corrected: this.get("corrected").checked,
+      corrections: this.review.corrections.length, end: this.model.extent.end });
   }
 
   /** Takes an event of the service. */
@@ -271,6 +274,7 @@ export class StreamPage {
     if (this.following) this.follow(model.extent.end - 1e-3);
     this.moved();
     this.memory.update();
+    if (Date.now() - this.summarised > SUMMARY_EVERY) this.summarise();
   }
 
   redraw() {

@@ -5,20 +5,53 @@ import { colour } from "./colours.js";
 import { announce, el, fill, save, swatch, table } from "./dom.js";
 import { duration, percent } from "./format.js";
 
-/** Fills the summary; `corrections` is how many there are, `colourOf(label)` an index. */
-export async function showSummary(host, stream, { corrected, corrections }, colourOf) {
-  let summary;
-  try {
-    summary = await api.summary(stream.name, corrected);
-  } catch (error) {
-    fill(host, el("p", { class: "error", text: error.message }), el("button", {
-      type: "button", text: "Try again", onclick: () => showSummary(host, stream, { corrected, corrections }, colourOf),
-    }));
-    return;
+const MOST_TRANSITIONS = 12;
+const COMMON_FORMATS = 8;
+
+// Of a camera that was watched for months somebody wants to know about last night.
+const SPANS = [["all", null], ["last week", 7 * 86400], ["last day", 86400], ["last hour", 3600]];
+
+/** The summary of a stream in `host`: show({corrected, corrections}), again when more is labelled. */
+export class Summary {
+  constructor(host, stream, colourOf) {
+    this.stream = stream;
+    this.colourOf = colourOf;
+    this.span = null;
+    this.body = el("div");
+    this.choice = el("select", { "aria-label": "Which time is summarised" },
+      SPANS.map(([text], at) => el("option", { value: String(at), text })));
+    this.choice.addEventListener("change", () => {
+      this.span = SPANS[Number(this.choice.value)][1];
+      this.show(this.asked);
+    });
+    fill(host, stream.live ? el("p", { class: "row" }, this.choice) : null, this.body);
   }
+
+  async show(asked) {
+    this.asked = asked;
+    const { corrected } = asked;
+    const mine = (this.latest = {});
+    const end = asked.end ?? null;
+    const from = this.span === null || end === null ? null : end - this.span;
+    let summary;
+    try {
+      summary = await api.summary(this.stream.name, corrected, from);
+    } catch (error) {
+      if (mine !== this.latest) return;
+      fill(this.body, el("p", { class: "error", text: error.message }), el("button", {
+        type: "button", text: "Try again", onclick: () => this.show(asked),
+      }));
+      return;
+    }
+    // An older answer may come behind a newer one.
+    if (mine === this.latest) showFigures(this.body, summary, asked, this.colourOf);
+  }
+}
+
+function showFigures(host, summary, { corrected, corrections }, colourOf) {
   const seen = summary.classes.filter((one) => one.bouts).sort((a, b) => b.seconds - a.seconds);
   if (!seen.length) {
-    fill(host, el("p", { class: "empty", text: "Nothing is labelled yet." }));
+    fill(host, el("p", { class: "empty", text: "Nothing is labelled in this time." }));
     return;
   }
   const rows = seen.map((one) => [
@@ -36,11 +69,24 @@ export async function showSummary(host, stream, { corrected, corrections }, colo
     never ? `${never} ${never === 1 ? "class" : "classes"} did not occur` : "",
     corrections && (corrected ? "with the corrections" : "as the model saw it"),
   ];
+  const open = host.querySelector("details")?.open;
   fill(host,
     el("p", { class: "note", text: `${notes.filter(Boolean).join(", ")}.` }),
     el("div", { class: "wide", tabindex: "0", role: "region", "aria-label": "Summary of the states" },
       table(null, ["state", "share", "time", "bouts", "mean bout", "median", "first after"], rows)),
-    summary.sleep ? sleepFigures(summary.sleep) : null);
+    summary.sleep ? sleepFigures(summary.sleep) : null,
+    summary.transitions ? transitions(summary.transitions, open) : null);
+}
+
+/** How often one state (row) was followed at once by another (column). */
+function transitions({ labels, counts }, open) {
+  if (labels.length < 2 || labels.length > MOST_TRANSITIONS) return null;
+  const rows = labels.map((label, from) =>
+    [label, ...counts[from].map((count, to) => (count || from !== to ? String(count) : "–"))]);
+  return el("details", { class: "transitions", open },
+    el("summary", { text: "Transitions" }),
+    el("div", { class: "wide", tabindex: "0", role: "region", "aria-label": "Transitions" },
+      table("From the state of the row to that of the column", ["from", ...labels], rows)));
 }
 
 function sleepFigures(sleep) {
@@ -82,10 +128,13 @@ export async function showDownloads(host, stream, corrected) {
       button.disabled = false;
     }
   };
-  fill(host, el("div", { class: "buttons" }, formats.map((format) => {
+  const buttons = (some) => el("div", { class: "buttons" }, some.map((format) => {
     const button = el("button", { type: "button", text: format.title,
       title: `The timeline as ${format.suffix}` });
     button.addEventListener("click", () => get(format, button));
     return button;
-  })), problem);
+  }));
+  const others = formats.slice(COMMON_FORMATS);
+  fill(host, buttons(formats.slice(0, COMMON_FORMATS)), others.length
+    ? el("details", {}, el("summary", { text: "Other formats" }), buttons(others)) : null, problem);
 }

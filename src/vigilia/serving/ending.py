@@ -1,0 +1,96 @@
+"""The end of the service: within seconds, whatever hangs.
+
+Told to end, it saves the streams at once, beside the requests that are still answered.
+What hangs (a camera that does not let go, a step that takes long, a request without an end) is left
+behind: the journal is closed and the process goes. Nothing is lost by that but a newer snapshot.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import sys
+import threading
+from collections.abc import Callable
+
+from vigilia.serving.supervisor import Supervisor
+
+__all__ = ["MOST_SECONDS", "Ending"]
+
+log = logging.getLogger("vigilia.serving")
+
+MOST_SECONDS = 8.0
+"""From the signal to the end of the process."""
+
+_CLOSE_SECONDS = 1.0
+
+
+class Ending:
+    """Sees to it that the process ends.
+
+    Args:
+        supervisor: of the streams.
+        most_seconds: from `begin` to the end.
+        leave: ends the process at once.
+    """
+
+    def __init__(
+        self,
+        supervisor: Supervisor,
+        *,
+        most_seconds: float = MOST_SECONDS,
+        leave: Callable[[int], object] = os._exit,
+    ) -> None:
+        self._supervisor = supervisor
+        self._leave = leave
+        self._timer = threading.Timer(most_seconds, self._force)
+        self._timer.daemon = True
+        self._begun = False
+        self._saving: threading.Thread | None = None
+        self._threads_ended = True
+        self._saved = threading.Event()
+
+    def begin(self) -> None:
+        """The process is told to end; from here the time counts. May be called again."""
+        if not self._begun:
+            self._begun = True
+            self._timer.start()
+            self.save()
+
+    def save(self) -> None:
+        """Begins to stop and save the streams; does not wait. May be called again."""
+        if self._saving is None:
+            self._saving = threading.Thread(target=self._save, name="vigilia-ending", daemon=True)
+            self._saving.start()
+
+    def finish(self) -> None:
+        """Everything is closed: the process may end by itself, unless a thread would keep it."""
+        if not self._begun:
+            return
+        if self._threads_ended:
+            return  # the timer stays: the interpreter has its own ways to hang
+        log.info("ended; a camera that does not answer is left behind")
+        _flush()
+        self._leave(0)
+
+    def _save(self) -> None:
+        self._threads_ended = self._supervisor.close()
+        self._saved.set()
+
+    def _force(self) -> None:
+        """The time is over."""
+        saved = self._saved.is_set()
+        log.warning("ended by force", extra={"why": "" if saved else "a step or a stream hangs"})
+        closing = threading.Thread(target=self._supervisor.journal.close, daemon=True)
+        closing.start()
+        closing.join(_CLOSE_SECONDS)
+        _flush()
+        self._leave(0 if saved else 1)
+
+
+def _flush() -> None:
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            stream.flush()
+        except (OSError, ValueError):
+            continue
