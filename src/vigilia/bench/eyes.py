@@ -29,6 +29,8 @@ from vigilia.training.optimiser import learning_rate_at, make_optimiser, set_lea
 
 __all__ = ["SIZE", "make_model", "trained_eyes"]
 
+BACKBONE = "conv3d_nano"
+
 SIZE = 32
 """Height and width of the benchmark's pictures."""
 
@@ -56,10 +58,12 @@ class Sight:
     level_error: float
 
 
-def make_model(classes: tuple[str, ...], memory: str, options: dict[str, Any]) -> StreamClassifier:
+def make_model(
+    classes: tuple[str, ...], memory: str, options: dict[str, Any], *, backbone: str = BACKBONE
+) -> StreamClassifier:
     """A fresh model of the benchmark's clips: 8 frames of 32 by 32 pixels, 2 s, no overlap."""
     return create_model(
-        "conv3d_nano",
+        backbone,
         classes=classes,
         memory=memory,
         fps=CLIP_FPS,
@@ -76,6 +80,7 @@ def trained_eyes(
     *,
     seed: int,
     updates: int = 1800,
+    backbone: str = BACKBONE,
     on_update: Callable[[int, int, float], None] | None = None,
 ) -> StreamClassifier:
     """The backbone of a seed, from `out` if it was trained before.
@@ -84,12 +89,13 @@ def trained_eyes(
         out: model file; written when training ends.
         seed: of weights and streams.
         updates: of 64 clips each.
+        backbone: which one learns to see.
         on_update: called with update, total and loss.
     """
     if out.exists():
         return load_model(out)
     torch.manual_seed(seed)
-    model = make_model(tuple(map(str, vocabulary())), "none", {})
+    model = make_model(tuple(map(str, vocabulary())), "none", {}, backbone=backbone)
     level = nn.Linear(model.head.in_features, 1)
     both = nn.ModuleList([model, level])
     optimiser = make_optimiser(both, OPTIONS)

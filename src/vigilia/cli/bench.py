@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
+from vigilia.cli.bench_cells import cells_shown
+from vigilia.cli.bench_family import family
 from vigilia.cli.bench_speed import decode, soak, streams
 from vigilia.cli.bench_spiking import energy, permanence
 from vigilia.cli.bench_updates import speed
-from vigilia.cli.show import errors, output, print_json, print_table, progress_bar
-
-if TYPE_CHECKING:
-    from vigilia.bench.memory import BenchUpdate
+from vigilia.cli.show import output, print_json, print_table
 
 __all__ = ["bench"]
 
@@ -29,19 +27,6 @@ bench = typer.Typer(
 @bench.callback()
 def _bench() -> None:
     """Measures what memories remember and what this machine can do."""
-
-
-@contextmanager
-def _cells_shown() -> Iterator[Callable[[BenchUpdate], None]]:
-    """A bar of the cells that are done, and a line for each."""
-    with progress_bar("{task.fields[told]}") as bar:
-        running = bar.add_task("cells", total=None, told="")
-
-        def on_update(update: BenchUpdate) -> None:
-            bar.update(running, completed=update.done, total=update.total, told=update.told)
-            errors.print(f"{update.done}/{update.total} {update.told}")
-
-        yield on_update
 
 
 @bench.command()
@@ -85,7 +70,7 @@ def memory(
         memories=tuple(memory) if memory else plan.memories,
         seeds=plan.seeds,
     )
-    with _cells_shown() as on_update:
+    with cells_shown() as on_update:
         results = bench_memory(plan, out, jobs=jobs, on_update=on_update)
     write_report(results, out)
     if as_json:
@@ -145,7 +130,7 @@ def real(
         memories=tuple(memory) if memory else plan.memories,
         seeds=plan.seeds,
     )
-    with _cells_shown() as on_update:
+    with cells_shown() as on_update:
         results = bench_real(plan, folder, out, on_update=on_update)
     write_report(results, out)
     if as_json:
@@ -171,6 +156,7 @@ def real(
 
 
 COMMANDS: dict[str, Callable[..., None]] = {
+    "family": family,
     "permanence": permanence,
     "energy": energy,
     "speed": speed,
