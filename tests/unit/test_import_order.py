@@ -35,6 +35,7 @@ ORDER = [
     "evaluation",
     "training",
     "serving",
+    "scale",
     "simulate",
     "bench",
     "demonstration",

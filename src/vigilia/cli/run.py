@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -16,18 +15,19 @@ from vigilia.cli.label_options import (
     Recording,
     Scorer,
     Subject,
-    warnings_as_lines,
 )
 from vigilia.cli.run_display import RecordingDisplay, print_report, summary_of
+from vigilia.cli.run_ray import run_spread
+from vigilia.cli.run_truth import compare, read_truth
 from vigilia.cli.show import errors, output, print_json, progress_bar
 
 if TYPE_CHECKING:
     from vigilia.errors import VigiliaError
-    from vigilia.evaluation import Agreement
     from vigilia.export import ExportedStep
     from vigilia.running import Outcome
+    from vigilia.spiking import NeuroSvt
     from vigilia.stream import StreamClassifier
-    from vigilia.timeline import LabelOptions, Labels, Timeline
+    from vigilia.timeline import Timeline
 
 __all__ = ["run"]
 
@@ -45,7 +45,7 @@ def run(
         str,
         typer.Option(
             help="A model file, a bundled model (pen), a backbone such as swin3d_t, or an "
-            "exported step (.onnx, .pt2).",
+            "exported step (.onnx, .pt2). A model of events takes event files for VIDEO.",
         ),
     ] = "pen",
     weights: Annotated[
@@ -130,6 +130,23 @@ def run(
             metavar="N", min=1, help="Recordings stepped together. [default: CPU 1, GPU up to 16]"
         ),
     ] = None,
+    ray: Annotated[
+        str | None,
+        typer.Option(
+            metavar="ADDRESS",
+            help="Spread the recordings over a Ray cluster: HOST:PORT, auto for the one of this "
+            "machine, local to start one here. A folder then stands for all recordings in it.",
+        ),
+    ] = None,
+    cpus_per_actor: Annotated[
+        int | None,
+        typer.Option(
+            metavar="N",
+            min=1,
+            help="With --ray: processors of a worker; a machine gets as many workers as it has "
+            "room for, with --device cuda one a GPU. [default: 1]",
+        ),
+    ] = None,
     restart: Annotated[
         bool, typer.Option("--restart", help="Forget an interrupted run instead of going on.")
     ] = False,
@@ -145,22 +162,33 @@ def run(
         vigilia run barn.mp4 --model sow.safetensors --min-bout 10
 
         vigilia run street.mp4 --model swin3d_t --weights kinetics400 --live --fps 2
+
+        vigilia run /archive/2026 --ray 10.0.0.1:6379 --device cuda --out /archive/results
     """
     from vigilia.errors import OptionError
     from vigilia.models import BUNDLED
     from vigilia.relevance import GateOptions
     from vigilia.running import name_of, run_many
+    from vigilia.spiking import NeuroSvt
     from vigilia.timeline import LabelOptions
 
+    if ray is not None:
+        from vigilia.scale import recordings_in
+
+        videos = recordings_in(videos)
+    elif cpus_per_actor is not None:
+        raise OptionError("--cpus-per-actor goes with --ray")
     if truth is not None and len(videos) > 1:
         raise OptionError("--truth goes with one VIDEO, got several")
     told = LabelOptions(label_fps, epoch_seconds, label_column, recording, subject, scorer)
     if truth is None and told != LabelOptions():
         raise OptionError("options about labels go with --truth, which names their file")
     folders = _folders(videos, out)
-    classifier = _model(model, runtime, weights=weights, device=device)
+    # Over Ray this process only packs the model.
+    here = device if ray is None else "cpu"
+    classifier = _model(model, runtime, weights=weights, device=here)
     # Before the run, which may take a night, and not behind it.
-    labels = None if truth is None else _read_truth(truth, videos[0], classifier.classes, told)
+    labels = None if truth is None else read_truth(truth, videos[0], classifier.classes, told)
     if model in BUNDLED:
         errors.print(f"note: model '{model}' knows {BUNDLED[model]}; --model names another")
     elif str(classifier.card.get("trained_on", "")).startswith("nothing"):
@@ -182,10 +210,33 @@ def run(
     with progress_bar("{task.fields[speed]}", "{task.fields[now]}") as bar:
         several = len(videos) > 1
         shown = [
-            RecordingDisplay(bar, name, say=say, label=f"{name}  " if several else "")
+            RecordingDisplay(
+                bar, name, say=say, label=f"{name}  " if several else "", lines=ray is None
+            )
             for name in map(name_of, videos)
         ]
-        if several:
+        if ray is not None:
+            outcomes = run_spread(
+                videos,
+                folders,
+                model=model,
+                runtime=runtime,
+                bar=bar,
+                shown=shown,
+                loaded=options.pop("model"),
+                address=ray,
+                cpus_per_actor=cpus_per_actor or 1,
+                device=device,
+                batch=batch,
+                parallel=parallel,
+                **options,
+            )
+        elif several and isinstance(classifier, NeuroSvt):
+            outcomes = [
+                _run_one(video, folder, device, display, options)
+                for video, folder, display in zip(videos, folders, shown, strict=True)
+            ]
+        elif several:
             outcomes = run_many(
                 videos,
                 outs=folders,
@@ -204,11 +255,11 @@ def run(
     for outcome, folder, display in zip(outcomes, folders, shown, strict=True):
         timeline = outcome.timeline
         if timeline is not None:
-            found = None if labels is None else _compare(timeline, labels, folder)
+            found = None if labels is None else compare(timeline, labels, folder)
             if as_json:
-                reports.append(_summary(timeline, folder, found, display, gate))
+                reports.append(summary_of(timeline, folder, found, display if gate else None))
             else:
-                _report(timeline, folder, outcome.seconds, found, display, gate)
+                print_report(timeline, folder, outcome.seconds, found, display if gate else None)
         if outcome.error is not None:
             rest = "" if timeline is None else f" (everything before is in {folder})"
             failures.append(f"{outcome.error}{rest}")
@@ -221,12 +272,15 @@ def run(
 
 def _model(
     model: str, runtime: str | None, *, weights: str | None, device: str
-) -> StreamClassifier | ExportedStep:
+) -> StreamClassifier | ExportedStep | NeuroSvt:
     """What the name stands for."""
     from vigilia.errors import OptionError
     from vigilia.export import ExportedStep, is_exported
     from vigilia.models import resolve_model
+    from vigilia.running.event_model import load_event_model
 
+    if (of_events := load_event_model(model, device=device)) is not None:
+        return of_events
     if is_exported(model):
         if weights is not None:
             raise OptionError(f"{model}: an exported step has its weights in the file")
@@ -272,56 +326,3 @@ def _folders(videos: list[str], out: Path | None) -> list[Path]:
                 "run them one by one, each with its own --out"
             )
     return folders
-
-
-def _summary(
-    timeline: Timeline,
-    folder: Path,
-    found: Agreement | None,
-    display: RecordingDisplay,
-    gate: bool,
-) -> dict[str, Any]:
-    report = summary_of(timeline, folder)
-    if gate:
-        report |= {"steps": display.steps, "kept_steps": display.kept_steps}
-    if found is not None:
-        report["agreement"] = dataclasses.asdict(found)
-    return report
-
-
-def _report(
-    timeline: Timeline,
-    folder: Path,
-    seconds: float,
-    found: Agreement | None,
-    display: RecordingDisplay,
-    gate: bool,
-) -> None:
-    print_report(timeline, folder, seconds)
-    if gate:
-        output.print(f"  {display.kept_steps} of {display.steps} steps skipped: nothing moved")
-    if found is not None:
-        from vigilia.evaluation import format_agreement
-
-        output.print(format_agreement(found))
-
-
-def _read_truth(truth: Path, video: str, classes: tuple[str, ...], options: LabelOptions) -> Labels:
-    from vigilia.timeline import check_labels, read_labels_of
-
-    with warnings_as_lines():
-        (labels,) = read_labels_of(truth, [Path(video).name], options)
-    check_labels(labels, classes=classes)
-    return labels
-
-
-def _compare(timeline: Timeline, labels: Labels, folder: Path) -> Agreement:
-    from vigilia.evaluation import agreement
-    from vigilia.timeline import check_labels
-    from vigilia.timeline.plots import plot_timeline
-
-    # A recording that broke half-way has labels behind the break.
-    if "broken_after_seconds" not in timeline.assumptions:
-        check_labels(labels, duration_seconds=timeline.end_seconds)
-    plot_timeline(timeline, folder / "timeline.png", truth=labels)
-    return agreement(timeline, labels)

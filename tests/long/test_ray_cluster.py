@@ -1,0 +1,133 @@
+"""A Ray cluster of several nodes on this machine: a node and the driver die, nothing is lost."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from vigilia.running import run_many
+
+pytestmark = [pytest.mark.long, pytest.mark.timeout(600)]
+
+STEPS = 100  # of each recording, a second each
+OUTPUTS = ("timeline.csv", "timeline.json", "timeline.vtt", "timeline.png")
+ENVIRONMENT = {"OMP_NUM_THREADS": "1", "RAY_USAGE_STATS_ENABLED": "0", "RAY_DEDUP_LOGS": "0"}
+
+# Prints [recording, steps, steps that were resumed] as they come, and last the errors.
+DRIVER = """
+import json, sys
+from vigilia.scale import run_on_ray, staff
+
+staff._NEWS_SECONDS = 0.05
+
+def say(index, update):
+    print(json.dumps([index, update.steps, update.resumed_steps]), flush=True)
+
+videos, outs, model, address = json.loads(sys.argv[1])
+outcomes = run_on_ray(
+    videos, outs=outs, model=model, address=address, save_every_seconds=0.1, on_update=say
+)
+print(json.dumps({"errors": [str(one.error) for one in outcomes if one.error is not None]}))
+"""
+
+
+@pytest.fixture
+def cluster(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
+    """A head that has no processors, and two nodes with one each, on loopback."""
+    pytest.importorskip("ray", reason="the extra `scale` is not installed")
+    for name, value in ENVIRONMENT.items():
+        monkeypatch.setenv(name, value)
+    # All that Ray writes lies below it; names of its sockets may not be long.
+    folder = tempfile.mkdtemp(prefix="vr", dir="/tmp")
+    monkeypatch.setenv("RAY_TMPDIR", folder)
+    from ray.cluster_utils import Cluster
+
+    options = {
+        "node_ip_address": "127.0.0.1",
+        "object_store_memory": 80 * 2**20,
+        "include_dashboard": False,
+        "include_log_monitor": False,
+    }
+    made = Cluster()
+    try:
+        made.add_node(num_cpus=0, **options)
+        for _ in range(2):
+            made.add_node(num_cpus=1, **options)
+        yield made
+    finally:
+        with contextlib.suppress(Exception):
+            made.shutdown()
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+class Driver:
+    """The process that has the queue."""
+
+    def __init__(self, *arguments: Any) -> None:
+        self.process = subprocess.Popen(
+            [sys.executable, "-c", DRIVER, json.dumps(arguments)],
+            stdout=subprocess.PIPE,
+            text=True,
+            env={**os.environ, **ENVIRONMENT},
+        )
+        self.resumed: dict[int, int] = {}
+
+    def lines(self) -> Iterator[Any]:
+        assert self.process.stdout is not None
+        for line in self.process.stdout:
+            told = json.loads(line)
+            if isinstance(told, list):
+                self.resumed[told[0]] = max(told[2], self.resumed.get(told[0], 0))
+            yield told
+
+    def until(self, steps: int) -> None:
+        """Reads on until some recording that is not at its end has come so far."""
+        for told in self.lines():
+            if isinstance(told, list) and steps <= told[1] < STEPS - 20:
+                return
+        pytest.fail(f"the job ended first ({self.process.wait()})")
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="Ray's nodes are killed as Linux processes")
+def test_a_node_dies_then_the_driver_and_every_file_is_the_one_of_a_single_process(
+    cluster: Any, make_video: Callable[..., Path], model_files: dict[str, Path], tmp_path: Path
+) -> None:
+    videos = [make_video(tmp_path / f"{name}.mkv", 8 * STEPS, seed=name) for name in range(6)]
+    alone = [tmp_path / "alone" / video.stem for video in videos]
+    run_many(videos, outs=alone, model=model_files["fam"])
+    outs = [tmp_path / "out" / video.stem for video in videos]
+    job = ([*map(str, videos)], [*map(str, outs)], str(model_files["fam"]), cluster.address)
+
+    first = Driver(*job)
+    first.until(steps=20)
+    cluster.remove_node(next(iter(cluster.worker_nodes)), allow_graceful=False)
+    first.until(steps=30)
+    first.process.kill()
+    first.process.wait()
+    complete = {out: (out / "timeline.json").stat().st_mtime_ns for out in outs if done(out)}
+
+    second = Driver(*job)
+    *_, last = second.lines()
+    assert second.process.wait() == 0
+    assert last == {"errors": []}
+    assert max([*first.resumed.values(), *second.resumed.values()]) > 0, "nothing was resumed"
+    for out, expected in zip(outs, alone, strict=True):
+        assert {path.name for path in out.iterdir()} == {*OUTPUTS, "complete.json"}
+        for name in OUTPUTS:
+            assert (out / name).read_bytes() == (expected / name).read_bytes(), out / name
+    for out, when in complete.items():
+        assert (out / "timeline.json").stat().st_mtime_ns == when, "it was complete already"
+
+
+def done(out: Path) -> bool:
+    return (out / "complete.json").exists()
