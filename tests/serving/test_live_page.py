@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import threading
 from collections.abc import Callable, Iterator
@@ -15,10 +14,10 @@ from vigilia.serving.config import read_config
 from vigilia.serving.looped_camera import LoopedCameras
 from vigilia.serving.server import make_server, open_service
 from vigilia.serving.view_guard import loopback_socket
+from vigilia.timeline import Timeline
 
 from .helpers import wait_for
 from .page_fixtures import open_browser, wait_until
-
 
 SCREENSHOTS = os.environ.get("VIGILIA_SCREENSHOTS", "")
 """A folder: each test leaves there what it saw last, to be looked at."""
@@ -118,7 +117,7 @@ def test_a_camera_is_watched_corrected_and_downloaded_while_it_runs(
     saved = tmp_path / "pen.json"
     waiting.value.save_as(saved)
     assert waiting.value.suggested_filename == "pen.corrected.json"
-    assert "walk" in {one["label"] for one in json.loads(saved.read_text())["segments"]}
+    assert "walk" in {segment.label for segment in Timeline.read(saved).segments}
 
 
 def test_a_phone_shows_a_camera_without_scrolling_sideways(

@@ -5,7 +5,9 @@ from __future__ import annotations
 import importlib.util
 import itertools
 import json
+import re
 from collections.abc import Iterator
+from dataclasses import fields
 from pathlib import Path
 
 import pytest
@@ -165,6 +167,19 @@ def test_health_and_metrics(client: TestClient) -> None:
     assert 'vigilia_stream_up{stream="pen"} 0.0' in text
     assert 'vigilia_stream_state_seconds_total{state="unobserved",stream="pen"}' in text
     assert "vigilia_step_duration_seconds_bucket" in text
+
+
+def test_the_documentation_names_every_route_metric_and_key(client: TestClient) -> None:
+    page = (Path(__file__).resolve().parents[2] / "docs" / "serving.md").read_text()
+    for path in client.get("/api/v1/openapi.json").json()["paths"]:
+        short = path.removeprefix("/api/v1").replace("{name}", "NAME")
+        assert f"`{short}`" in page or f"`/{path.rpartition('/')[2]}`" in page, path
+    for metric in re.findall(r"^# TYPE vigilia_(\w+)", client.get("/metrics").text, re.MULTILINE):
+        if not metric.endswith("_created"):
+            assert re.search(rf"`{metric}(\{{\w+\}})?`", page), metric
+    for field in fields(ServeConfig):
+        if field.name != "path":
+            assert field.name in page
 
 
 @pytest.mark.parametrize(

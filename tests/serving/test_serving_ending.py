@@ -18,9 +18,17 @@ from pathlib import Path
 import pytest
 
 from serving.helpers import Service, file_options, tiles, wait_for
-from vigilia.serving.ending import MOST_SECONDS, Ending
+from vigilia.serving.ending import Ending
 from vigilia.serving.looped_camera import LoopedCameras
 from vigilia.serving.reading import Reader
+
+
+def rest_of(connection: socket.socket) -> bytes:
+    """What was sent before it was closed."""
+    data = b""
+    while piece := connection.recv(65_536):
+        data += piece
+    return data
 
 
 @pytest.mark.long
@@ -61,14 +69,19 @@ def test_told_to_end_it_ends_in_seconds_with_everything_saved(
         told = time.time()
         process.send_signal(signal.SIGTERM)
         process.send_signal(signal.SIGTERM)  # impatience changes nothing
-        assert process.wait(timeout=60) == 0
-        assert time.time() - told < MOST_SECONDS + 4
+        assert process.wait(timeout=120) == 0
+        # Sooner than systemd would kill it; the camera alone would take ten seconds.
+        assert time.time() - told < 20
+        assert rest_of(listener).endswith(b"0\r\n\r\n"), "the event stream came to its end"
         listener.close()
         slow.close()
     data = tmp_path / "vigilia-data"
     for name in cameras.films:
-        assert (data / "snapshots" / f"{name}.safetensors").stat().st_mtime >= told - 1
-        tiles(list(reader.rows(name)))
+        rows = list(reader.rows(name))
+        tiles(rows)
+        # Behind a hole there is no state worth keeping.
+        if rows[-1][2] is not None:
+            assert (data / "snapshots" / f"{name}.safetensors").stat().st_mtime >= told - 1
     assert not (data / "journal.sqlite-wal").exists(), "the journal was closed"
     with closing(sqlite3.connect(data / "journal.sqlite")) as database:
         assert database.execute("PRAGMA integrity_check").fetchone() == ("ok",)

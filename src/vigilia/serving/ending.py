@@ -47,7 +47,6 @@ class Ending:
         self._timer.daemon = True
         self._begun = False
         self._saving: threading.Thread | None = None
-        self._threads_ended = True
         self._saved = threading.Event()
 
     def begin(self) -> None:
@@ -64,17 +63,20 @@ class Ending:
             self._saving.start()
 
     def finish(self) -> None:
-        """Everything is closed: the process may end by itself, unless a thread would keep it."""
-        if not self._begun:
+        """Everything is closed: a process that was told to end goes at once.
+
+        The interpreter's own end would take down a large library object by object, and wait for
+        threads that still hang on a camera.
+        """
+        if not self._begun or self._saving is None:
             return
-        if self._threads_ended:
-            return  # the timer stays: the interpreter has its own ways to hang
-        log.info("ended; a camera that does not answer is left behind")
+        self._saving.join(_CLOSE_SECONDS)
+        log.info("ended")
         _flush()
-        self._leave(0)
+        self._leave(0 if self._saved.is_set() else 1)
 
     def _save(self) -> None:
-        self._threads_ended = self._supervisor.close()
+        self._supervisor.close()
         self._saved.set()
 
     def _force(self) -> None:

@@ -32,6 +32,7 @@ class Listeners:
         self._hub = hub
         self._most = most
         self._tasks: set[asyncio.Task[object]] = set()
+        self._closed = False
         self.count = 0
 
     @property
@@ -48,7 +49,8 @@ class Listeners:
         )
 
     def close(self) -> None:
-        """Ends all; from the loop they run in."""
+        """Ends all, in order; from the loop they run in."""
+        self._closed = True
         for task in list(self._tasks):
             task.cancel()
 
@@ -74,6 +76,10 @@ class Listeners:
                     yield "".join(_text(self._hub.era, event) for event in events)
                 else:
                     yield ": still here\n\n"
+        except asyncio.CancelledError:
+            if not self._closed:
+                raise
+            task.uncancel()  # the answer is complete, for whoever counts its chunks
         finally:
             self.count -= 1
             with contextlib.suppress(KeyError):

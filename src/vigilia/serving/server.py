@@ -103,15 +103,20 @@ def serve(config: ServeConfig, *, on_ready: Callable[[str], None] = lambda addre
     host, port = listening.getsockname()[:2]
     shown = f"[{host}]" if ":" in host else host
 
-    with contextlib.closing(listening), open_service(config) as (supervisor, app):
-        ending = Ending(supervisor)
-        make_server(
-            app,
-            on_ready=lambda: on_ready(f"http://{shown}:{port}"),
-            on_signal=ending.begin,
-            on_end=ending.save,
-        ).run(sockets=[listening])
-    ending.finish()
+    ending = None
+    try:
+        with contextlib.closing(listening), open_service(config) as (supervisor, app):
+            ending = Ending(supervisor)
+            make_server(
+                app,
+                on_ready=lambda: on_ready(f"http://{shown}:{port}"),
+                on_signal=ending.begin,
+                on_end=ending.save,
+            ).run(sockets=[listening])
+    except KeyboardInterrupt:  # what a signal becomes
+        if ending is not None:
+            ending.finish()
+        raise
 
 
 def make_server(

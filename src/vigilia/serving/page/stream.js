@@ -45,7 +45,7 @@ export class StreamPage {
     this.summary = new Summary(this.get("summary").querySelector(".body"), stream,
       (label) => this.model.colourOf(label));
     if (stream.live) {
-      this.get("memory").classList.add("broad");
+      for (const id of ["memory", "downloads"]) this.get(id).classList.add("broad");
       this.get("summary").before(this.get("memory"));
     }
     this.wire();

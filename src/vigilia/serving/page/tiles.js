@@ -117,6 +117,7 @@ class Tile {
         : wall(stream.wall_start + stream.last_change_seconds)}`);
     }
     if (stream.reconnects) facts.push(`${stream.reconnects} reconnects`);
+    if (stream.dropped) facts.push(`${stream.dropped} clips dropped`);
     const words = facts.join("|");
     if (words !== this.words) fill(this.facts, facts.map((text) => el("span", { text })));
     this.words = words;
