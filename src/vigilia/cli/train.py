@@ -10,6 +10,7 @@ from typing import Annotated, Any
 import typer
 
 from vigilia.cli.command_line import as_typed, whole_numbers
+from vigilia.cli.event_options import event_training, for_events
 from vigilia.cli.label_options import (
     EpochSeconds,
     LabelColumn,
@@ -30,6 +31,7 @@ COURSE = "The course of training"
 BACKBONE = "The backbone"
 CHANGES = "Changes of the picture, the same for a whole stretch"
 MACHINE = "The machine and the files"
+EVENTS = "Recordings of an event camera"
 
 
 def _option(panel: str, told: str, *, flag: str | None = None, **more: Any) -> Any:
@@ -57,7 +59,12 @@ def train(
     ],
     out: Annotated[Path, _option(DATA, "The model file to write (.safetensors).")],
     model: Annotated[
-        str, _option(MODEL, "A backbone such as swin3d_nano, or a model file to start from.")
+        str,
+        _option(
+            MODEL,
+            "A backbone such as swin3d_nano, a model file to start from; neuro_svt_nano, _ti, _s, "
+            "_b for events.",
+        ),
     ] = "swin3d_nano",
     weights: Annotated[str | None, _option(MODEL, "kinetics400, with swin3d_t, _s, _b.")] = None,
     memory: Annotated[
@@ -215,6 +222,12 @@ def train(
             MACHINE, "Folder for decoded frames and features. [default: OUT.frames, OUT.features]"
         ),
     ] = None,
+    longest_gap: Annotated[
+        int, _number(EVENTS, "Hide up to N bins of a stretch, more as training goes on.", min=0)
+    ] = 30,
+    quiet: Annotated[
+        float, _number(EVENTS, "Cost of spikes in bins that show nothing.", min=0)
+    ] = 0.1,
     tensorboard: Annotated[
         Path | None, _option(MACHINE, "Folder for TensorBoard's curves.")
     ] = None,
@@ -234,17 +247,24 @@ def train(
 
         vigilia train videos/ labels/ --model swin3d_t --weights kinetics400 --cache-features
         --curriculum 8,16,32,64 --out cow.safetensors
+
+        vigilia train nights/*.raw nights.csv --model neuro_svt_ti --fps 30 --out pen.safetensors
     """
     from vigilia.errors import OptionError
     from vigilia.timeline import LabelOptions
     from vigilia.training import TrainOptions, train_recordings
+    from vigilia.training.event_start import train_event_recordings
+    from vigilia.training.event_view import EventTeaching
     from vigilia.training.progress import tensorboard_curves
     from vigilia.training.sources import read_annotated
     from vigilia.training.worker import is_first
 
     wanted_labels = LabelOptions(label_fps, epoch_seconds, label_column, recording, subject, scorer)
+    of_events = for_events(model)
+    if of_events:
+        fps, chunk_clips, learning_rate = event_training(context)
     with warnings_as_lines():
-        annotated = read_annotated(videos, labels, wanted_labels)
+        annotated = read_annotated(videos, labels, wanted_labels, **of_events)
     wanted = tuple(name.strip() for name in classes.split(",")) if classes else None
     options = TrainOptions(
         epochs=epochs,
@@ -301,31 +321,41 @@ def train(
         if tensorboard is not None and is_first():
             curves = stack.enter_context(tensorboard_curves(tensorboard))
         shown = stack.enter_context(training_shown(metric, curves))
-        history = train_recordings(
-            annotated,
-            out=out,
-            options=options,
-            model=model,
-            weights=weights,
-            memory=memory,
-            memory_options=memory_options,
-            classes=wanted,
-            validation=tuple(validation or ()),
-            fps=fps,
-            clip_frames=clip_frames,
-            stride_frames=stride_frames,
-            size=size,
-            background=background,
-            drop_path=drop_path,
-            device=device,
-            cache=cache,
-            cache_features=cache_features,
-            restart=restart,
-            command=as_typed(context),
-            on_frame=shown.on_frame,
-            on_feature=shown.on_feature,
-            on_update=shown.on_update,
-        )
+        common: dict[str, Any] = {
+            "out": out,
+            "options": options,
+            "model": model,
+            "memory": memory,
+            "classes": wanted,
+            "validation": tuple(validation or ()),
+            "fps": fps,
+            "size": size,
+            "device": device,
+            "cache": cache,
+            "restart": restart,
+            "command": as_typed(context),
+            "on_frame": shown.on_frame,
+            "on_update": shown.on_update,
+        }
+        if of_events:
+            history = train_event_recordings(
+                annotated,
+                teaching=EventTeaching(longest_gap=longest_gap, quiet_weight=quiet),
+                **common,
+            )
+        else:
+            history = train_recordings(
+                annotated,
+                weights=weights,
+                memory_options=memory_options,
+                clip_frames=clip_frames,
+                stride_frames=stride_frames,
+                background=background,
+                drop_path=drop_path,
+                cache_features=cache_features,
+                on_feature=shown.on_feature,
+                **common,
+            )
     if is_first():
         output.print(
             f"{out}: {len(history)} epochs in {time.monotonic() - began:.0f} s, "

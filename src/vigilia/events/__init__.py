@@ -11,6 +11,7 @@
     simulate.py     a video through it
     summary.py      what a recording holds
     plots.py        a picture of it
+    streaming.py    a file as a model sees it
 
     with open_events("night.raw") as reader:
         binning = Binning(reader.width, reader.height, bin_us=20_000)
@@ -31,6 +32,7 @@ from vigilia.events.formats import FORMATS, detect
 from vigilia.events.reader import EventReader, open_events, read_events
 from vigilia.events.repair import PROBLEMS
 from vigilia.events.simulate import simulate_events
+from vigilia.events.streaming import fit_events, model_bins
 from vigilia.events.summary import Activity, Summary, summarise
 from vigilia.events.writer import Written, write_events
 
@@ -52,7 +54,9 @@ __all__ = [
     "empty_events",
     "expose",
     "finish_bins",
+    "fit_events",
     "make_events",
+    "model_bins",
     "open_events",
     "push_events",
     "read_events",

@@ -6,6 +6,8 @@ saved.py       an unfinished run on disk
 sound.py       what a recording sounds like
 recording.py   one recording on its way to a timeline
 run.py         vigilia.run: one recording
+event_model.py whether a model takes events
+events.py      one recording of an event camera
 many.py        several, in one engine
 outputs.py     where a timeline is written
 """

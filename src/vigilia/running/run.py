@@ -9,6 +9,8 @@ from pathlib import Path
 from vigilia.errors import BrokenVideoError
 from vigilia.relevance import GateOptions
 from vigilia.running.classify import classify
+from vigilia.running.event_model import load_event_model
+from vigilia.running.events import refuse_video_options, run_events
 from vigilia.running.model import StepModel, chosen_model
 from vigilia.running.recording import Recording, RunUpdate, Settings, fingerprint
 from vigilia.timeline import SegmenterOptions, Timeline
@@ -40,7 +42,8 @@ def run(
     """Classifies a recording second by second with bounded memory.
 
     Args:
-        video: file, folder of recorder chunks, glob, device or address; see `vigilia.video`.
+        video: file, folder of recorder chunks, glob, device or address; see `vigilia.video`. With a
+            model of events, a file of events; see `vigilia.events`.
         model: a model, a model file, or a name, see `vigilia.models.resolve_model`; or an exported
             step, see `vigilia.export.ExportedStep`.
         weights: for a name: "kinetics400" or a model file.
@@ -76,6 +79,21 @@ def run(
     )
     # Everything that can be wrong with the options shows before anything is opened or written.
     settings = Settings(segmenter, max_gap_seconds, restart, save_every_seconds, gate)
+    folder = None if out is None else Path(out)
+    if (of_events := load_event_model(model, device=device)) is not None:
+        refuse_video_options(
+            {
+                "weights": weights is not None,
+                "fps": fps is not None,
+                "clip_frames": clip_frames is not None,
+                "stride_frames": stride_frames is not None,
+                "precision": precision != "float32",
+                "gate": gate is not None,
+            }
+        )
+        return run_events(
+            video, model=of_events, out=folder, segmenter=segmenter, on_update=on_update
+        )
     classifier = chosen_model(
         model,
         weights=weights,
@@ -85,7 +103,6 @@ def run(
         stride_frames=stride_frames,
         precision=precision,
     )
-    folder = None if out is None else Path(out)
     model_hash = "" if folder is None else fingerprint(classifier)
     broken: BrokenVideoError | None = None
     with Recording(video, classifier, settings, out=folder, model_hash=model_hash) as recording:

@@ -136,7 +136,7 @@ class _Sequence(torch.autograd.Function):
         return spikes, after
 
     @staticmethod
-    @once_differentiable  # type: ignore[untyped-decorator]
+    @once_differentiable
     def backward(ctx: Any, *gradients: Any) -> Any:
         charged, currents, membrane, share = ctx.saved_tensors
         to_currents = torch.empty_like(charged)

@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from vigilia.files import write_atomically
+from vigilia.spiking import NeuroSvt
 from vigilia.stream import StreamClassifier
 from vigilia.training.options import TrainOptions
 from vigilia.training.recordings import Recording
@@ -31,7 +32,7 @@ def card_path(out: Path) -> Path:
 
 
 def describe_training(
-    model: StreamClassifier,
+    model: StreamClassifier | NeuroSvt,
     recordings: Sequence[Recording],
     validation: Sequence[Recording],
     options: TrainOptions,
@@ -74,7 +75,7 @@ def weakest_class(confusion: Sequence[Sequence[int]] | np.ndarray) -> int | None
 
 def write_card(
     out: Path,
-    model: StreamClassifier,
+    model: StreamClassifier | NeuroSvt,
     card: dict[str, Any],
     history: Sequence[dict[str, Any]],
     options: TrainOptions,
@@ -93,7 +94,7 @@ def write_card(
 
 def render_card(
     name: str,
-    model: StreamClassifier,
+    model: StreamClassifier | NeuroSvt,
     card: dict[str, Any],
     history: Sequence[dict[str, Any]],
     options: TrainOptions,
@@ -114,7 +115,16 @@ def render_card(
     return "\n\n".join(parts) + "\n"
 
 
-def _model(model: StreamClassifier, card: dict[str, Any]) -> str:
+def _model(model: StreamClassifier | NeuroSvt, card: dict[str, Any]) -> str:
+    if isinstance(model, NeuroSvt):
+        seen = model.spec
+        return (
+            f"Spiking model {seen.name} of events, memory {seen.memory}, "
+            f"{sum(p.numel() for p in model.parameters()) / 1e6:.2f} million parameters. "
+            f"Bins of {1000 * seen.bin_seconds:.3g} ms, {seen.width} x {seen.height} pixels, an "
+            f"answer after each. A clip, below, is a bin. "
+            f"Started from {card.get('started_from', 'the weights it was given')}."
+        )
     spec, pre = model.spec, model.preprocessing
     return (
         f"Backbone {spec.name}, memory {spec.memory}, "
@@ -125,7 +135,7 @@ def _model(model: StreamClassifier, card: dict[str, Any]) -> str:
     )
 
 
-def _data(model: StreamClassifier, card: dict[str, Any]) -> str:
+def _data(model: StreamClassifier | NeuroSvt, card: dict[str, Any]) -> str:
     lines = [
         "## Data",
         "",
@@ -152,7 +162,7 @@ def _data(model: StreamClassifier, card: dict[str, Any]) -> str:
 
 
 def _figures(
-    model: StreamClassifier,
+    model: StreamClassifier | NeuroSvt,
     card: dict[str, Any],
     best: dict[str, Any] | None,
     options: TrainOptions,
@@ -202,7 +212,9 @@ def _recipe(history: Sequence[dict[str, Any]], options: TrainOptions, command: s
     return "\n".join(lines)
 
 
-def _caution(model: StreamClassifier, card: dict[str, Any], best: dict[str, Any] | None) -> str:
+def _caution(
+    model: StreamClassifier | NeuroSvt, card: dict[str, Any], best: dict[str, Any] | None
+) -> str:
     lines = ["## When not to trust it", ""]
     lines.append(
         "- On other animals, cameras, pens or light than those it learned from: test it there "

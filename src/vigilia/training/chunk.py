@@ -76,7 +76,8 @@ def train_chunk(
     own = worker.rows(options.rows)
     size = (own.stop - own.start) // options.accumulate
     # Divided by all that is scored further down, and shared by the parts.
-    temporal = temporal_loss(options, amount=size / options.rows / scale)
+    amount = size / options.rows / scale
+    temporal = temporal_loss(options, amount=amount)
     loss, behind = 0.0, []
     for part in range(options.accumulate):
         first = own.start + part * size
@@ -90,6 +91,7 @@ def train_chunk(
             weights,
             label_smoothing=options.label_smoothing,
             temporal=temporal,
+            amount=amount,
         )
         mean = total * scale
         if mean.requires_grad:

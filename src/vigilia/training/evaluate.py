@@ -14,6 +14,7 @@ import numpy as np
 import torch
 
 from vigilia.evaluation.agreement import balanced_accuracy, cohen_kappa
+from vigilia.spiking import NeuroSvt
 from vigilia.stream import StreamClassifier
 from vigilia.training.recordings import Recording
 from vigilia.training.rows import Batch
@@ -54,7 +55,7 @@ class Figures:
 
 @torch.no_grad()
 def evaluate_clips(
-    model: StreamClassifier,
+    model: StreamClassifier | NeuroSvt,
     recordings: Sequence[Recording],
     *,
     view: View | None = None,
@@ -70,12 +71,14 @@ def evaluate_clips(
     """
     was_training = model.training
     model.eval()
-    view = view or pixel_view(model, recordings)
+    if view is None:
+        assert isinstance(model, StreamClassifier), "a model of events comes with its view"
+        view = pixel_view(model, recordings)
     size = len(model.classes)
     confusions = np.zeros((len(recordings), size, size), dtype=np.int64)
     rank, step = (worker.rank, worker.size) if worker else (0, 1)
     for index in range(rank, len(recordings), step):
-        state = model.init_state(1)
+        state: Any = model.init_state(1)
         for clip, label in enumerate(recordings[index].labels):
             logits, state = view(_alone(recordings[index], index, clip), state)
             if label >= 0:

@@ -5,13 +5,14 @@ from __future__ import annotations
 from torch import nn
 
 from vigilia.errors import OptionError
+from vigilia.spiking import NeuroSvt
 from vigilia.stream import StreamClassifier
 from vigilia.training.options import TrainOptions
 
 __all__ = ["freeze", "set_modes"]
 
 
-def freeze(model: StreamClassifier, options: TrainOptions) -> None:
+def freeze(model: StreamClassifier | NeuroSvt, options: TrainOptions) -> None:
     """Says which of the backbone's parameters learn.
 
     With `frozen_stages` the first stages, and what comes before them, stay; later stages and the
@@ -20,6 +21,8 @@ def freeze(model: StreamClassifier, options: TrainOptions) -> None:
     Raises:
         OptionError: the backbone has no stages, or none would be left to learn.
     """
+    if isinstance(model, NeuroSvt):
+        return  # all of it learns
     backbone = model.backbone
     backbone.requires_grad_(not options.freeze_backbone)
     if options.freeze_backbone or not options.frozen_stages:
@@ -35,9 +38,11 @@ def freeze(model: StreamClassifier, options: TrainOptions) -> None:
         part.requires_grad_(False)
 
 
-def set_modes(model: StreamClassifier, options: TrainOptions) -> None:
+def set_modes(model: StreamClassifier | NeuroSvt, options: TrainOptions) -> None:
     """Training mode, but not for what does not learn: nothing is dropped there."""
     model.train()
+    if isinstance(model, NeuroSvt):
+        return
     for part in _frozen(model, options):
         part.eval()
 

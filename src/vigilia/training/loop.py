@@ -17,6 +17,7 @@ import torch
 
 from vigilia.checkpoint import save_model
 from vigilia.errors import OptionError, VigiliaError
+from vigilia.spiking import NeuroSvt
 from vigilia.state import map_tensors
 from vigilia.stream import StreamClassifier
 from vigilia.training.card import write_card
@@ -29,7 +30,7 @@ from vigilia.training.recordings import Recording
 from vigilia.training.rows import Batch, first_cursor, make_places
 from vigilia.training.saving import Progress, last_model, load_progress, save_progress, saved_run
 from vigilia.training.schedule import best_score, has_stalled, make_schedule
-from vigilia.training.stretch import View, class_weights, pixel_view
+from vigilia.training.stretch import TeachingView, View, class_weights, pixel_view
 from vigilia.training.worker import Worker
 
 __all__ = ["TrainingUpdate", "train_model"]
@@ -59,7 +60,7 @@ class TrainingUpdate:
 
 
 def train_model(
-    model: StreamClassifier,
+    model: StreamClassifier | NeuroSvt,
     recordings: list[Recording],
     *,
     options: TrainOptions,
@@ -81,7 +82,7 @@ def train_model(
     it as `OUT.card.md`. `OUT.training` holds the run itself until it is finished.
 
     Args:
-        model: with fresh or pretrained weights.
+        model: with fresh or pretrained weights; one of events comes with its views.
         recordings: to learn from.
         options: how.
         out: the model file.
@@ -113,7 +114,7 @@ def train_model(
     optimiser = make_optimiser(model, options)
     schedule = make_schedule(sum(map(len, recordings)), options)
     places = make_places(recordings, options)
-    fresh = model.init_state(options.rows)
+    fresh: Any = model.init_state(options.rows)
     identity = {
         "options": dataclasses.asdict(options),
         "model": dataclasses.asdict(model.spec),
@@ -126,8 +127,11 @@ def train_model(
         progress = load_progress(run, model, optimiser, fresh, identity)
     worker.wait()
     own = worker.rows(options.rows)
-    state = map_tensors(lambda tensor: tensor[own], progress.state)
-    seen = view or pixel_view(model, recordings, options, autocast=worker.autocast)
+    state: Any = map_tensors(lambda tensor: tensor[own], progress.state)
+    if view is None:
+        assert isinstance(model, StreamClassifier), "a model of events comes with its views"
+        view = pixel_view(model, recordings, options, autocast=worker.autocast)
+    seen = view
 
     saved_at = time.monotonic()
     while progress.update < schedule.total and not has_stalled(progress.history, options):
@@ -137,7 +141,8 @@ def train_model(
         set_learning_rate(optimiser, rate)
         set_modes(model, options)
         batches, cursor = plan_chunk(places, progress.cursor, update, moment)
-        part, state = train_chunk(seen, places, state, batches, update, weights, worker)
+        shown = seen.at(update / schedule.total) if isinstance(seen, TeachingView) else seen
+        part, state = train_chunk(shown, places, state, batches, update, weights, worker)
         worker.add_gradients(model.parameters())
         norm = float(torch.nn.utils.clip_grad_norm_(model.parameters(), options.clip_norm))
         # The first process's clock says when to save, so that all do so at once.
@@ -186,14 +191,14 @@ def train_model(
 
 
 def _check(
-    model: StreamClassifier,
+    model: StreamClassifier | NeuroSvt,
     options: TrainOptions,
     validation: list[Recording] | None,
     worker: Worker,
 ) -> None:
-    height, width = model.preprocessing.height, model.preprocessing.width
-    if options.quarter_turns and height != width:
-        raise OptionError(f"quarter_turns needs square pictures, got {height} by {width}")
+    size = model.spec if isinstance(model, NeuroSvt) else model.preprocessing
+    if options.quarter_turns and size.height != size.width:
+        raise OptionError(f"quarter_turns needs square pictures, got {size.height} by {size.width}")
     if options.patience and not validation:
         raise OptionError("patience needs a recording kept apart; name one with --validation")
     if options.rows % (worker.size * options.accumulate):
@@ -204,7 +209,7 @@ def _check(
 
 
 def _keep(
-    model: StreamClassifier,
+    model: StreamClassifier | NeuroSvt,
     out: Path,
     history: tuple[dict[str, Any], ...],
     options: TrainOptions,
@@ -242,7 +247,9 @@ def _where(recordings: list[Recording], batches: list[Batch]) -> str:
     )
 
 
-def _broken(model: StreamClassifier, out: Path, problem: str, update: int, worker: Worker) -> str:
+def _broken(
+    model: StreamClassifier | NeuroSvt, out: Path, problem: str, update: int, worker: Worker
+) -> str:
     """What to say when a number is none: where, what is kept, and what to do."""
     run = saved_run(out)
     sound = update > 0 and all(

@@ -34,7 +34,7 @@ class Recording:
 
     Attributes:
         name: file name, for messages and tables.
-        frames: (N, H, W, 3) uint8, mapped from disk.
+        frames: (N, H, W, 3) uint8, mapped from disk; of events (N, 2, H * W / 8), packed bits.
         clips: (S, T) int64, which frames each clip shows.
         start_seconds: (S,) where each clip's labelled time begins.
         end_seconds: (S,) where it ends.

@@ -17,6 +17,7 @@ from torch import Tensor
 
 from vigilia.checkpoint import read_tensors, save_tensors
 from vigilia.errors import CheckpointError
+from vigilia.spiking import NeuroSvt, SpikingState
 from vigilia.state import named_tensors, with_tensors
 from vigilia.stream import StreamClassifier, StreamState
 from vigilia.training.options import TrainOptions
@@ -51,7 +52,7 @@ class Progress:
 
     update: int
     cursor: Cursor
-    state: StreamState
+    state: StreamState | SpikingState
     losses: tuple[float, ...] = ()
     history: tuple[dict[str, Any], ...] = ()
 
@@ -59,7 +60,7 @@ class Progress:
 def save_progress(
     path: Path,
     progress: Progress,
-    model: StreamClassifier,
+    model: StreamClassifier | NeuroSvt,
     optimiser: torch.optim.Optimizer,
     identity: dict[str, Any],
 ) -> None:
@@ -89,9 +90,9 @@ def save_progress(
 
 def load_progress(
     path: Path,
-    model: StreamClassifier,
+    model: StreamClassifier | NeuroSvt,
     optimiser: torch.optim.Optimizer,
-    fresh: StreamState,
+    fresh: StreamState | SpikingState,
     identity: dict[str, Any],
 ) -> Progress:
     """Puts a saved run back into `model` and `optimiser`, and returns how far it had come.

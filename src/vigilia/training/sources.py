@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -26,6 +26,8 @@ def read_annotated(
     videos: Sequence[str | Path],
     labels: str | Path,
     options: LabelOptions | None = None,
+    *,
+    find: Callable[[str | Path], list[Path]] = find_videos,
 ) -> list[Annotated]:
     """Pairs videos with their labels.
 
@@ -34,13 +36,14 @@ def read_annotated(
         labels: a file of any format that names the videos; one that does not, for a single video;
             or a folder that holds a file of the name STEM, such as STEM.csv, for each video.
         options: what the labels do not say, and which of them are wanted.
+        find: the files that a name stands for.
 
     Raises:
         VideoError: nothing is found.
         LabelError: a video has no labels, or a table cannot be used.
         OptionError: one recording of the labels is chosen for several videos.
     """
-    paths = list(dict.fromkeys(path for video in videos for path in find_videos(video)))
+    paths = list(dict.fromkeys(path for video in videos for path in find(video)))
     if not paths:
         raise VideoError(f"{videos[0]}: no video found")
     labels, options = Path(labels), options or LabelOptions()

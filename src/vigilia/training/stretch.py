@@ -26,7 +26,15 @@ from vigilia.training.recordings import Recording
 from vigilia.training.rows import Batch
 from vigilia.training.temporal import Temporal, joined
 
-__all__ = ["StretchView", "View", "class_weights", "pixel_view", "stretch_loss", "weight_of"]
+__all__ = [
+    "StretchView",
+    "TeachingView",
+    "View",
+    "class_weights",
+    "pixel_view",
+    "stretch_loss",
+    "weight_of",
+]
 
 View = Callable[[Batch, StreamState], tuple[Tensor, StreamState]]
 """Shows a model one clip of each row: (batch, state) -> (logits, state)."""
@@ -44,6 +52,25 @@ class StretchView(Protocol):
         self, batches: Sequence[Batch], state: StreamState
     ) -> tuple[list[Tensor], StreamState]:
         """Shows K clips; empties the rows that start anew. Returns the logits of every clip."""
+        ...
+
+
+@runtime_checkable
+class TeachingView(Protocol):
+    """A view with a loss of its own beside that of the labels, which may change over the course."""
+
+    def __call__(self, batch: Batch, state: StreamState) -> tuple[Tensor, StreamState]:
+        """As any view."""
+        ...
+
+    def at(self, course: float) -> View:
+        """The view when so much of the course, from 0 to 1, is over."""
+        ...
+
+    def taught(
+        self, batches: Sequence[Batch], state: StreamState
+    ) -> tuple[list[Tensor], Tensor, StreamState]:
+        """As `StretchView.stretch`, with a loss (), a mean over the stretch, in between."""
         ...
 
 
@@ -136,6 +163,7 @@ def stretch_loss(
     *,
     label_smoothing: float = 0.0,
     temporal: Temporal | None = None,
+    amount: float = 1.0,
 ) -> tuple[Tensor, StreamState]:
     """The weighted sum of the losses of consecutive clips, and the state behind them.
 
@@ -146,12 +174,16 @@ def stretch_loss(
         weights: (classes,) of the loss.
         label_smoothing: share of the target spread over all classes.
         temporal: a loss of neighbouring clips, added as it is; see `temporal_loss`.
+        amount: factor on the loss that a view has of its own.
     """
     device = weights.device
     answers = []
     loss = torch.zeros((), device=device)
     shown: Iterable[Tensor | None] = [None] * len(batches)
-    if isinstance(view, StretchView):
+    if isinstance(view, TeachingView):
+        shown, own, state = view.taught(batches, state)
+        loss = loss + amount * own
+    elif isinstance(view, StretchView):
         shown, state = view.stretch(batches, state)
     for batch, logits in zip(batches, shown, strict=True):
         if logits is None:
