@@ -17,14 +17,21 @@ from vigilia.backbones.conv3d import ConvStage
 from vigilia.bench.bank import Bank, compose
 from vigilia.bench.contenders import Contender
 from vigilia.bench.eyes import make_model
-from vigilia.bench.lessons import CURRICULUM, OPTIONS, Lesson, StepSeen, take_lessons
+from vigilia.bench.lessons import (
+    OPTIONS,
+    Lesson,
+    StepSeen,
+    carried_share,
+    curriculum_of,
+    take_lessons,
+)
 from vigilia.bench.seen import SeenStreams, see_streams, step_seen
 from vigilia.bench.streams import Stream, Task
 from vigilia.state import State, map_tensors
 from vigilia.stream import StreamClassifier
 from vigilia.training.features import standardise_entrance
 
-__all__ = ["CURRICULUM", "EXAM", "Exam", "Lesson", "answers", "exam", "learn", "learn_from"]
+__all__ = ["EXAM", "Exam", "Lesson", "answers", "exam", "learn", "learn_from"]
 
 
 @dataclass(frozen=True)
@@ -71,7 +78,7 @@ def learn(
     bank: Bank,
     *,
     seed: int,
-    curriculum: tuple[Lesson, ...] = CURRICULUM,
+    curriculum: tuple[Lesson, ...] | None = None,
     on_update: Callable[[int, int, float], None] | None = None,
 ) -> StreamClassifier:
     """Trains the memory and the head of a contender; the backbone stays as it is.
@@ -82,7 +89,7 @@ def learn(
         eyes: whose backbone is taken.
         bank: of the task, filled by the same eyes.
         seed: of weights and streams; every contender gets the same streams.
-        curriculum: the lessons, in turn.
+        curriculum: the lessons, in turn; None for the task's own.
         on_update: called with update, total and loss.
 
     Raises:
@@ -102,7 +109,8 @@ def learn(
         name=task.name,
         classes=task.classes,
         seed=seed,
-        curriculum=curriculum,
+        curriculum=curriculum or curriculum_of(task.name),
+        carried=carried_share(task),
         on_update=on_update,
     )
 
@@ -117,6 +125,7 @@ def learn_from(
     classes: tuple[str, ...],
     seed: int,
     curriculum: tuple[Lesson, ...],
+    carried: float = 0.0,
     on_update: Callable[[int, int, float], None] | None = None,
 ) -> StreamClassifier:
     """The same, from streams that anybody draws.
@@ -130,6 +139,7 @@ def learn_from(
         classes: names of the logits; with Q questions, those of the first, then of the second...
         seed: of the weights.
         curriculum: the lessons, in turn.
+        carried: as in `take_lessons`.
         on_update: called with update, total and loss.
 
     Raises:
@@ -152,6 +162,8 @@ def learn_from(
         streams,
         deviations=deviations,
         curriculum=curriculum,
+        carried=carried,
+        passing=np.random.default_rng([seed, 26]),
         detached=contender.detached,
         told=f"{contender.name} in {name}, seed {seed},",
         on_update=on_update,

@@ -18,9 +18,10 @@ import numpy as np
 import torch
 
 from vigilia.bench.bank import SCENES, fill_bank
-from vigilia.bench.cells import CURRICULUM, EXAM, Exam, Lesson, answers, exam, learn
+from vigilia.bench.cells import EXAM, Exam, answers, exam, learn
 from vigilia.bench.contenders import CONTENDERS, HORIZON_CLIPS, Contender
 from vigilia.bench.eyes import trained_eyes
+from vigilia.bench.lessons import Lesson, curriculum_of
 from vigilia.bench.scores import Score, score
 from vigilia.bench.tasks import TASKS
 from vigilia.errors import OptionError
@@ -41,7 +42,7 @@ class Plan:
         tasks: keys of `TASKS`.
         memories: keys of `CONTENDERS`.
         seeds: one training from each.
-        curriculum: how memories are trained.
+        curriculum: how memories are trained; None for each task's own.
         size: of the test.
         scenes: of the training streams.
     """
@@ -49,7 +50,7 @@ class Plan:
     tasks: tuple[str, ...] = tuple(TASKS)
     memories: tuple[str, ...] = tuple(CONTENDERS)
     seeds: tuple[int, ...] = (0, 1, 2)
-    curriculum: tuple[Lesson, ...] = CURRICULUM
+    curriculum: tuple[Lesson, ...] | None = None
     size: Exam = EXAM
     scenes: int = SCENES
 
@@ -176,6 +177,7 @@ def _run_group(plan: Plan, out: Path, task_name: str, seed: int) -> Iterator[str
     asked = exam(task, eyes, seed=seed, size=plan.size)
     streams = asked.streams
     oracle = score(streams, np.stack([task.oracle(stream) for stream in streams]))
+    curriculum = plan.curriculum or curriculum_of(task_name)
     learned_already: dict[Contender, tuple[StreamClassifier, list[float]]] = {}
     for name in missing:
         contender = CONTENDERS[name]
@@ -189,7 +191,7 @@ def _run_group(plan: Plan, out: Path, task_name: str, seed: int) -> Iterator[str
 
         if pupil not in learned_already:
             model = learn(
-                task, contender, eyes, bank, seed=seed, curriculum=plan.curriculum, on_update=keep
+                task, contender, eyes, bank, seed=seed, curriculum=curriculum, on_update=keep
             )
             learned_already[pupil] = model, losses
         model, losses = learned_already[pupil]
@@ -206,10 +208,10 @@ def _run_group(plan: Plan, out: Path, task_name: str, seed: int) -> Iterator[str
             "memoryless_ceiling_from_1_clip": task.memoryless_ceiling(streams, min_age=1),
             "oracle": _as_dict(oracle),
             "horizon_clips": HORIZON_CLIPS,
-            "longest_training_clips": max(lesson.clips for lesson in plan.curriculum),
+            "longest_training_clips": max(lesson.clips for lesson in curriculum),
             "test_clips": int(asked.labels.numel()),
             "updates": len(losses),
-            "most_updates": sum(lesson.updates for lesson in plan.curriculum),
+            "most_updates": sum(lesson.updates for lesson in curriculum),
             "last_loss": float(np.mean(losses[-10:])),
             "memory_parameters": sum(p.numel() for p in model.memory.parameters()),
             "state_bytes": model.init_state(1).nbytes,

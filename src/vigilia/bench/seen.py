@@ -135,8 +135,7 @@ def step_seen(
     """
     backbone, memory = cast(Conv3D, model.backbone), cast(Memory, model.memory)
     last = len(backbone.stages)
-    ended = (clip + 1) * seen.step_seconds
-    seconds = torch.full((len(seen),), ended, dtype=torch.float64)
+    seconds = state.seconds + seen.step_seconds
     x = seen.tokens[:, clip].float()
     reader = memory.readers(state.memory, seconds=seconds, clips=state.clips).get(last)
     stage = cast(ConvStage, backbone.stages[last - 1])

@@ -93,6 +93,8 @@ class Task:
         solution: `(stream, gap) -> (S,)` answers of a full memory.
         twins: `stream -> (streams)`, the stream itself and the same with its answers exchanged, so
             that over all of them no answer is more frequent than another.
+        all_history: an answer depends on everything since the stream began; elsewhere what was
+            before the stream's first cue means nothing.
         level_bins: into how many steps the memoryless ceiling divides the patch's level; None for
             tasks that leave it at 0.5.
     """
@@ -105,6 +107,7 @@ class Task:
     drawing: Callable[[int, np.random.Generator, float], Stream]
     solution: Callable[[Stream, float], NDArray[np.int64]]
     twins: Callable[[Stream], tuple[Stream, ...]] = lambda stream: (stream,)
+    all_history: bool = False
     level_bins: int | None = None
 
     def draw(self, clips: int, random: np.random.Generator, *, gap: float | None = None) -> Stream:

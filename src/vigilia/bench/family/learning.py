@@ -17,7 +17,7 @@ from torch import Tensor
 from vigilia.bench.contenders import Contender
 from vigilia.bench.eyes import SIZE, make_model
 from vigilia.bench.family.seeing import FamilyBank, streams_from
-from vigilia.bench.lessons import CURRICULUM, OPTIONS, Lesson, take_lessons
+from vigilia.bench.lessons import OPTIONS, Lesson, carried_share, curriculum_of, take_lessons
 from vigilia.bench.seen import SeenStreams
 from vigilia.bench.streams import CLIP_FRAMES, Task
 from vigilia.models import describe_model
@@ -50,11 +50,10 @@ def step_behind(
     Returns:
         Logits (N, K) and the state behind the clip.
     """
-    ended = (clip + 1) * seen.step_seconds
     x = seen.tokens[:, clip].float()
     last = max(getattr(model.memory, "stage_numbers", (1,)))
     features = (*[x.new_empty(len(x), 0)] * (last - 1), x)
-    seconds = torch.full((len(seen),), ended, dtype=torch.float64)
+    seconds = state.seconds + seen.step_seconds
     return model.step_features(features, seen.pooled[:, clip], state, seconds=seconds)
 
 
@@ -65,7 +64,7 @@ def learn_behind(
     bank: FamilyBank,
     *,
     seed: int,
-    curriculum: tuple[Lesson, ...] = CURRICULUM,
+    curriculum: tuple[Lesson, ...] | None = None,
     on_update: Callable[[int, int, float], None] | None = None,
 ) -> StreamClassifier:
     """Trains the memory and the head of a contender; the backbone stays as it is.
@@ -76,7 +75,7 @@ def learn_behind(
         eyes: whose backbone is taken.
         bank: of the task, filled for the same eyes.
         seed: of weights and streams; every backbone and memory gets the same streams.
-        curriculum: the lessons, in turn.
+        curriculum: the lessons, in turn; None for the task's own.
         on_update: called with update, total and loss.
 
     Raises:
@@ -102,7 +101,9 @@ def learn_behind(
         model,
         streams,
         deviations=(tokens.std(dim=(0, 1, 2, 3)), pooled.std(dim=0)),
-        curriculum=curriculum,
+        curriculum=curriculum or curriculum_of(task.name),
+        carried=carried_share(task),
+        passing=np.random.default_rng([seed, 27]),
         told=f"{eyes.spec.name} with {contender.name} in {task.name}, seed {seed},",
         step=step_behind,
         on_update=on_update,

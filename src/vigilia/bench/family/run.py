@@ -31,7 +31,7 @@ from vigilia.bench.family.pushups import (
     setting_for,
 )
 from vigilia.bench.family.seeing import fill_family_bank, see_whole
-from vigilia.bench.lessons import CURRICULUM, Lesson
+from vigilia.bench.lessons import Lesson
 from vigilia.bench.memory import BenchUpdate
 from vigilia.bench.scores import score
 from vigilia.bench.tasks import TASKS
@@ -54,7 +54,7 @@ class FamilyPlan:
         tasks: of `TASKS`, and "pushups".
         seeds: one training from each.
         eyes_updates: of 64 clips each, in which a backbone learns to see before it is frozen.
-        curriculum: how memories are trained.
+        curriculum: how memories are trained; None for each task's own.
         size: of the test.
         scenes: of the training streams.
         folds: of the push-ups.
@@ -66,7 +66,7 @@ class FamilyPlan:
     tasks: tuple[str, ...] = FAMILY_TASKS
     seeds: tuple[int, ...] = (0, 1, 2)
     eyes_updates: int = EYES_UPDATES
-    curriculum: tuple[Lesson, ...] = CURRICULUM
+    curriculum: tuple[Lesson, ...] | None = None
     size: Exam = EXAM
     scenes: int = SCENES
     folds: int = FOLDS

@@ -83,4 +83,5 @@ SLEEP_LIKE = Task(
     gap=GAP,
     drawing=_draw,
     solution=_solve,
+    all_history=True,
 )
