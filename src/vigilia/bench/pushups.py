@@ -229,7 +229,7 @@ def fit_linear(folder: Path, frames: PushUps) -> SaidBy:
         total.backward()
         return total
 
-    optimiser.step(loss)  # type: ignore[no-untyped-call]
+    optimiser.step(loss)
     found = linear.detach().numpy()
 
     def said_by(path: Path, count: int) -> np.ndarray:
@@ -245,7 +245,7 @@ def _grey(path: Path, count: int) -> np.ndarray:
 
     with av.open(str(path)) as video:
         pictures = [
-            frame.to_ndarray(format="gray", width=32, height=24).ravel()  # type: ignore[arg-type]
+            frame.to_ndarray(format="gray", width=32, height=24).ravel()
             for frame in itertools.islice(video.decode(video=0), count)
         ]
     pictures += pictures[-1:] * (count - len(pictures))

@@ -11,6 +11,7 @@ from collections.abc import Callable, Sequence
 
 import typer
 
+from vigilia.cli.average import average
 from vigilia.cli.bench import bench
 from vigilia.cli.demo import demo
 from vigilia.cli.doctor import doctor
@@ -22,8 +23,10 @@ from vigilia.cli.models import models
 from vigilia.cli.run import run
 from vigilia.cli.serve import serve
 from vigilia.cli.simulate import simulate
+from vigilia.cli.surprise import surprise
 from vigilia.cli.train import train
 from vigilia.cli.view import view
+from vigilia.cli.views import views
 from vigilia.errors import VigiliaError
 
 __all__ = ["app", "main"]
@@ -48,6 +51,9 @@ COMMANDS: dict[str, Callable[..., object]] = {
     "simulate": simulate,
     "demo": demo,
     "doctor": doctor,
+    "average": average,
+    "views": views,
+    "surprise": surprise,
 }
 
 for name, command in COMMANDS.items():

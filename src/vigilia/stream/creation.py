@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import copy
 import inspect
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from difflib import get_close_matches
 from typing import Any, Literal, cast, overload
@@ -23,6 +23,7 @@ from vigilia.backbones import (
 from vigilia.errors import OptionError
 from vigilia.memory import MEMORIES
 from vigilia.preprocessing import Preprocessing
+from vigilia.relevance.multiscale import multiscale
 from vigilia.spiking import (
     SPIKING_SIZES,
     NeuroSvt,
@@ -34,6 +35,9 @@ from vigilia.stream.classifier import StreamClassifier
 from vigilia.stream.values import ModelSpec
 
 __all__ = ["build_model", "create_model", "incremental", "nearest_names", "prepared", "resampled"]
+
+CHOICES: dict[str, Callable[..., Any]] = {**MEMORIES, "multiscale": multiscale}
+"""What a model may remember with: the memories, and relevance at three scales in their place."""
 
 SpikingName = Literal["neuro_svt_nano", "neuro_svt_ti", "neuro_svt_s", "neuro_svt_b"]
 
@@ -134,7 +138,8 @@ def create_model(
             `vigilia.spiking.SPIKING_SIZES`, such as "neuro_svt_ti", for an event camera.
         num_classes: K; may be left out when `classes` is given.
         memory: a key of `vigilia.memory.MEMORIES`: "fam" (default), "pilot", "gru", "none" or
-            "memvit"; of a spiking model one of `SPIKING_MEMORIES`, by default "event".
+            "memvit"; or "multiscale", see `vigilia.relevance.multiscale`; of a spiking model one
+            of `SPIKING_MEMORIES`, by default "event".
         classes: names of the K classes; by default "0", "1", ...
         fps: samples per second the model expects, 4 by default; of a spiking model bins, 30.
         clip_frames: T; by default 32, or what a streaming backbone takes.
@@ -244,9 +249,9 @@ def _check_frames(backbone: nn.Module, name: str, preprocessing: Preprocessing) 
 def _join(backbone: nn.Module, spec: ModelSpec) -> StreamClassifier:
     """Memory and head for a backbone."""
     _check_frames(backbone, spec.name, spec.preprocessing)
-    if spec.memory not in MEMORIES:
-        raise OptionError(f"no memory named {spec.memory!r}; there are {', '.join(MEMORIES)}")
-    make_memory = MEMORIES[spec.memory]
+    if spec.memory not in CHOICES:
+        raise OptionError(f"no memory named {spec.memory!r}; there are {', '.join(CHOICES)}")
+    make_memory = CHOICES[spec.memory]
     known = list(inspect.signature(make_memory).parameters)[1:]
     for option in spec.memory_options:
         if option not in known:
