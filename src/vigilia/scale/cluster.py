@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import logging
 import os
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -17,6 +18,8 @@ from vigilia.errors import MissingExtraError, OptionError, VigiliaError
 __all__ = ["Node", "brief", "joined", "nodes", "only_on"]
 
 LOCAL = "local"
+# Under Linux Ray takes 127.0.0.1 for the machine's own address; elsewhere it stays on loopback.
+_LOOPBACK = "127.0.0.2" if sys.platform == "linux" else "127.0.0.1"
 _SMALLEST_STORE = 80 * 2**20  # Ray refuses less
 
 
@@ -71,7 +74,7 @@ def joined(address: str, *, store_bytes: int = 0) -> Iterator[Any]:
                 address=LOCAL,
                 include_dashboard=False,
                 object_store_memory=max(_SMALLEST_STORE, 2 * store_bytes),
-                _node_ip_address="127.0.0.1",
+                _node_ip_address=_LOOPBACK,
                 **quiet,
             )
         else:

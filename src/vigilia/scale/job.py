@@ -107,7 +107,7 @@ def run_on_ray(
         minimum_bout_seconds=minimum_bout_seconds,
     )
     Settings(segmenter, max_gap_seconds, restart, save_every_seconds, gate)  # says what is wrong
-    rates = {
+    rates: dict[str, Any] = {
         "fps": fps,
         "clip_frames": clip_frames,
         "stride_frames": stride_frames,
@@ -124,7 +124,9 @@ def run_on_ray(
     else:
         loaded = resolve_model(model, weights=weights)
         parcel = Parcel.of_model(loaded)
-    chosen = chosen_model(loaded, **rates)
+    # The device of a model file is the workers'; what somebody else reads says where it runs.
+    own = device if parcel.load is not None else "cpu"
+    chosen = chosen_model(loaded, device=own, **rates)
     same = {
         "model": fingerprint(chosen),
         "preprocessing": dataclasses.asdict(chosen.preprocessing),

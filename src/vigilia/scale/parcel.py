@@ -9,6 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Any
 
 from vigilia.checkpoint import load_classifier, save_model
 from vigilia.errors import CheckpointError
@@ -30,7 +31,7 @@ class Parcel:
 
     name: str
     data: bytes
-    load: Callable[[Path], StepModel] | None = None
+    load: Callable[[Path], Any] | None = None
 
     def __repr__(self) -> str:
         return f"Parcel({self.name!r}, {len(self.data)} bytes)"
@@ -44,7 +45,7 @@ class Parcel:
             return Parcel(path.name, path.read_bytes())
 
     @staticmethod
-    def of_file(path: str | Path, load: Callable[[Path], StepModel]) -> Parcel:
+    def of_file(path: str | Path, load: Callable[[Path], Any]) -> Parcel:
         """Packs a file that somebody else reads, such as an exported step.
 
         Raises:
@@ -70,5 +71,6 @@ class Parcel:
             path = Path(folder) / self.name
             path.write_bytes(self.data)
             if self.load is not None:
-                return self.load(path)
+                loaded: StepModel = self.load(path)
+                return loaded
             return load_classifier(path, device=usable_device(device))
