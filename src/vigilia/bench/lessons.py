@@ -31,6 +31,7 @@ from vigilia.training import TrainOptions
 from vigilia.training.optimiser import learning_rate_at, make_optimiser, set_learning_rate
 
 __all__ = [
+    "CARRIED",
     "OPTIONS",
     "Lesson",
     "StepSeen",
@@ -138,7 +139,7 @@ def take_lessons(
     update = 0
     falling = sum(lesson.updates for lesson in curriculum if not lesson.until_mastered)
     fallen = 0
-    left = model.init_state(OPTIONS.rows)
+    left: StreamState | None = None
     for lesson in curriculum:
         shares: list[float] = []
         for _ in range(lesson.updates):
@@ -148,6 +149,7 @@ def take_lessons(
             seen = _with_noise(streams(lesson), deviations)
             if not bool((seen.labels >= 0).any()):
                 break  # nothing is asked in streams so short
+            left = model.init_state(len(seen)) if left is None else left
             begin = reset(left, torch.from_numpy(passing.random(len(seen)) >= carried))
             loss, share, left = _stretch_loss(model, seen, begin, detached=detached, step=step)
             if not torch.isfinite(loss):

@@ -14,6 +14,7 @@ import numpy as np
 from vigilia.bench.cells import Lesson, learn_from
 from vigilia.bench.contenders import Contender
 from vigilia.bench.eyes import SIZE
+from vigilia.bench.lessons import CARRIED
 from vigilia.bench.real.answering import answers_after, history_of
 from vigilia.bench.real.eyes import learn_to_see
 from vigilia.bench.real.footage import Footage, Part
@@ -158,6 +159,7 @@ def _learn(
         classes=names,
         seed=seed,
         curriculum=curriculum,
+        carried=CARRIED,
     )
 
 
