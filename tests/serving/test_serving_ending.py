@@ -54,7 +54,9 @@ def test_told_to_end_it_ends_in_seconds_with_everything_saved(
         assert process.stderr is not None
         lines = iter(process.stderr.readline, "")
         port = next(int(found[1]) for line in lines if (found := re.search(r"open .*:(\d+)", line)))
-        threading.Thread(target=process.stderr.read, daemon=True).start()
+        said: list[str] = []
+        hearing = threading.Thread(target=lambda: said.append(process.stderr.read()), daemon=True)
+        hearing.start()
         reader = Reader(tmp_path / "vigilia-data" / "journal.sqlite")
         wait_for(lambda: all(len(list(reader.rows(name))) > 2 for name in cameras.films))
         cameras.frozen.add("hangs")
@@ -72,6 +74,9 @@ def test_told_to_end_it_ends_in_seconds_with_everything_saved(
         assert process.wait(timeout=120) == 0
         # Sooner than systemd would kill it; the camera alone would take ten seconds.
         assert time.time() - told < 20
+        hearing.join(20)
+        assert "by force" not in said[0]
+        assert not (tmp_path / "vigilia-data" / "journal.sqlite-wal").exists(), "it was closed"
         assert rest_of(listener).endswith(b"0\r\n\r\n"), "the event stream came to its end"
         listener.close()
         slow.close()
@@ -82,7 +87,6 @@ def test_told_to_end_it_ends_in_seconds_with_everything_saved(
         # Behind a hole there is no state worth keeping.
         if rows[-1][2] is not None:
             assert (data / "snapshots" / f"{name}.safetensors").stat().st_mtime >= told - 1
-    assert not (data / "journal.sqlite-wal").exists(), "the journal was closed"
     with closing(sqlite3.connect(data / "journal.sqlite")) as database:
         assert database.execute("PRAGMA integrity_check").fetchone() == ("ok",)
 
