@@ -24,6 +24,7 @@ ORDER = [
     "memory",
     "spiking",
     "relevance",
+    "beyond",
     "preprocessing",
     "stream",
     "checkpoint",
