@@ -87,7 +87,9 @@ def train(
     recording: Recording = None,
     subject: Subject = None,
     scorer: Scorer = None,
-    fps: Annotated[float, _number(MODEL, "Samples per second.", min=0.01)] = 4.0,
+    fps: Annotated[
+        float, _number(MODEL, "Samples per second; for events 30 bins.", min=0.01)
+    ] = 4.0,
     clip_frames: Annotated[
         int | None,
         _number(MODEL, "Frames of a clip. [default: 32, incremental models 8]", min=2),
@@ -111,7 +113,7 @@ def train(
     epochs: Annotated[int, _number(COURSE, "Passes over all clips.", min=1)] = 20,
     rows: Annotated[int, _number(COURSE, "Recordings side by side.", min=1)] = 4,
     chunk_clips: Annotated[
-        int, _number(COURSE, "Clips through which gradient flows back.", min=1)
+        int, _number(COURSE, "Clips through which gradient flows back; for events 32 bins.", min=1)
     ] = 8,
     carry_probability: Annotated[
         float, _number(COURSE, "Chance that a row plays on from chunk to chunk.", min=0, max=1)
@@ -140,7 +142,9 @@ def train(
         float,
         _number(COURSE, "Rows jump: 0 anywhere alike, 1 to every class as often.", min=0, max=1),
     ] = 0.0,
-    learning_rate: Annotated[float, _number(COURSE, "AdamW's, at its peak.")] = 0.0003,
+    learning_rate: Annotated[
+        float, _number(COURSE, "AdamW's, at its peak; for events 0.002.")
+    ] = 0.0003,
     weight_decay: Annotated[float, _number(COURSE, "Of weight matrices.", min=0)] = 0.05,
     clip_norm: Annotated[float, _number(COURSE, "Greatest norm of a gradient.")] = 1.0,
     label_smoothing: Annotated[
@@ -248,7 +252,8 @@ def train(
         vigilia train videos/ labels/ --model swin3d_t --weights kinetics400 --cache-features
         --curriculum 8,16,32,64 --out cow.safetensors
 
-        vigilia train nights/*.raw nights.csv --model neuro_svt_ti --fps 30 --out pen.safetensors
+        vigilia train nights/*.raw nights.csv --model neuro_svt_ti --fps 30
+        --out pen.safetensors
     """
     from vigilia.errors import OptionError
     from vigilia.timeline import LabelOptions
