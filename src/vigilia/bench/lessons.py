@@ -79,6 +79,12 @@ OWN_CURRICULA = {
     ),
     # The first question comes after 31 clips.
     "T7": (Lesson(clips=64, gap=32.0, updates=120),),
+    # In a short stretch of short bouts there is next to nothing that a memory could know.
+    "T8": (
+        Lesson(clips=16, gap=10.0, updates=60),
+        Lesson(clips=32, gap=20.0, updates=60),
+        Lesson(clips=64, gap=64.0, updates=80),
+    ),
 }
 MASTERED = 0.97
 """Of the scored clips of the last updates, this share is right."""

@@ -13,7 +13,7 @@ from vigilia.bench.permanence.digits import CLASSES
 from vigilia.bench.permanence.scenes import PICTURE
 from vigilia.spiking import create_spiking_model
 
-__all__ = ["CONTENDERS", "Contender"]
+__all__ = ["CONTENDERS", "EYES", "Contender"]
 
 
 @dataclass(frozen=True)
@@ -37,9 +37,13 @@ class Contender:
     must: str = ""
 
 
+EYES: dict[str, Any] = {"dim": 64, "heads": 4}
+"""Twice as wide as the nano preset: what is not seen well cannot be remembered well."""
+
+
 def _spiking(memory: str) -> Callable[[int], nn.Module]:
     def build(objects: int) -> nn.Module:
-        options: dict[str, Any] = {"objects": objects} if objects > 1 else {}
+        options = {**EYES, **({"objects": objects} if objects > 1 else {})}
         return create_spiking_model(
             "neuro_svt_nano",
             classes=[

@@ -43,6 +43,9 @@ __all__ = [
 TASKS = {"one": Setting(objects=1), "two": Setting(objects=2)}
 """One digit: which, where, and is it the same that comes back? Two: which is where by now?"""
 
+RECIPE = SpikingTraining(updates=6000, learning_rate=4e-3, weight_decay=1e-2)
+"""How every contender learns: scans that change are never learned by heart, so longer pays."""
+
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 
 
@@ -56,6 +59,7 @@ class PermanencePlan:
         seeds: one training from each.
         gaps: bins that all has been hidden for, when asked; 0 is before.
         training: of every contender alike; its seed is replaced.
+        changed: whether scans are changed a little while they are learned from.
         scenes: of an exam, at most; there are 497 test digits.
     """
 
@@ -63,8 +67,9 @@ class PermanencePlan:
     contenders: tuple[str, ...] = tuple(CONTENDERS)
     seeds: tuple[int, ...] = (0, 1, 2, 3, 4)
     gaps: tuple[int, ...] = GAPS
-    training: SpikingTraining = field(default_factory=SpikingTraining)
+    training: SpikingTraining = field(default_factory=lambda: RECIPE)
     scenes: int = 497
+    changed: bool = True
 
     def __post_init__(self) -> None:
         for kind, names, known in (
@@ -147,16 +152,41 @@ def trained_model(out: Path, *, seed: int = 0) -> NeuroSvt:
     build = CONTENDERS["event"].build
     assert build is not None
     model = build(1)
-    model.load_state_dict(load(weights.read_bytes()))
+    _load(model, weights)
     assert isinstance(model, NeuroSvt)
     return model.eval()
 
 
-def scene_batch(rows: int, gap: int, generator: torch.Generator, setting: Setting) -> EventBatch:
-    """Training scenes: something is to be seen until the curtain comes."""
-    scenes = draw_scenes(rows, gap, generator, setting=setting)
+def scene_batch(
+    rows: int,
+    gap: int,
+    generator: torch.Generator,
+    setting: Setting,
+    *,
+    changed: bool = False,
+) -> EventBatch:
+    """Training scenes: something is to be seen until the curtain comes.
+
+    Args:
+        rows: B.
+        gap: bins in which all is hidden.
+        generator: of everything that chance decides.
+        setting: how scenes are.
+        changed: change every scan a little.
+    """
+    scenes = draw_scenes(rows, gap, generator, setting=setting, changed=changed)
     present = scenes.visible.float()[:, None].expand(-1, rows)
     return EventBatch(scenes.bins, scenes.classes, scenes.places, present)
+
+
+def _load(model: nn.Module, weights: Path) -> None:
+    try:
+        model.load_state_dict(load(weights.read_bytes()))
+    except RuntimeError as error:
+        raise CheckpointError(
+            f"{weights}: weights of a contender of another size, from an earlier version; "
+            "name another folder with --out"
+        ) from error
 
 
 def _place(out: Path, task: str, name: str, seed: int) -> Path:
@@ -220,7 +250,7 @@ def _trained(
     who = contender.trained_as
     weights, card_at = (out / f"{task}-{who}-{seed}.{end}" for end in ("safetensors", "card.json"))
     if weights.exists() and card_at.exists():
-        model.load_state_dict(load(weights.read_bytes()))
+        _load(model, weights)
         return model.eval(), json.loads(card_at.read_text(encoding="utf-8"))
     options = replace(plan.training, seed=seed)
     generator = torch.Generator().manual_seed(seed)
@@ -232,7 +262,7 @@ def _trained(
     began, cpu_began = time.monotonic(), time.process_time()
     train_on_events(
         model,
-        lambda gap: scene_batch(options.rows, gap, generator, TASKS[task]),
+        lambda gap: scene_batch(options.rows, gap, generator, TASKS[task], changed=plan.changed),
         options,
         on_update=on_update,
     )
@@ -242,6 +272,7 @@ def _trained(
         "parameters": sum(p.numel() for p in model.parameters()),
         "state_bytes": state.nbytes,
         "updates": options.updates,
+        "changed_scans": plan.changed,
         "longest_training_gap": options.longest_gap,
         "training_seconds": round(time.monotonic() - began, 1),
         "training_cpu_seconds": round(time.process_time() - cpu_began, 1),

@@ -16,6 +16,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from vigilia.bench.permanence.changes import change_scans
 from vigilia.bench.permanence.digits import SIDE, digits
 from vigilia.errors import OptionError
 
@@ -99,6 +100,7 @@ def draw_scenes(
     split: str = "train",
     setting: Setting | None = None,
     chosen: Tensor | None = None,
+    changed: bool = False,
 ) -> Scenes:
     """Draws scenes of the same length.
 
@@ -109,14 +111,18 @@ def draw_scenes(
         split: key of `vigilia.bench.permanence.digits.SPLITS`.
         setting: by default one object.
         chosen: (B, O) which scans of the split; by default any, of different classes in a scene.
+        changed: change every scan a little, see `change_scans`; never for an exam.
     """
     setting = setting or Setting()
     scans, classes = digits(split)
     if chosen is None:
         chosen = _choose(classes, rows, setting.objects, generator)
+    shown = scans[chosen]  # (B, O, 8, 8)
+    if changed:
+        shown = change_scans(shown.flatten(0, 1), generator).unflatten(0, chosen.shape)
     steps = setting.covered + hidden
     corners = _paths(rows, steps + 1, setting, generator)  # (T + 1, B, O, 2)
-    bright = _digits_at(scans[chosen], corners.round().long())  # (T + 1, B, H, W)
+    bright = _digits_at(shown, corners.round().long())  # (T + 1, B, H, W)
     bright = _behind_curtain(bright, setting, generator)
     change = bright[1:] - bright[:-1]
     events = torch.stack([change > setting.contrast, change < -setting.contrast], dim=2)

@@ -63,4 +63,5 @@ COUNTER = Task(
     drawing=_draw,
     solution=lambda stream, _gap: counter(stream.symbols)[0],
     twins=_ahead,
+    all_history=True,
 )
