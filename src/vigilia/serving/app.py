@@ -55,8 +55,13 @@ def create_app(config: ServeConfig, supervisor: Supervisor, metrics: Metrics) ->
         room.listeners.close()
         room.close()
 
-    app = FastAPI(title="Vigilia", lifespan=lifespan, docs_url=None, redoc_url=None)
-    app.openapi_url = "/api/v1/openapi.json"
+    app = FastAPI(
+        title="Vigilia",
+        lifespan=lifespan,
+        openapi_url="/api/v1/openapi.json",
+        docs_url=None,
+        redoc_url=None,
+    )
     app.state.room = room
     _tell_errors(app)
     _of_health(app, supervisor, metrics)
