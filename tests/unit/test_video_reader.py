@@ -18,7 +18,7 @@ import pytest
 
 from vigilia.errors import BrokenVideoError, OptionError, VideoError, VigiliaError
 from vigilia.video import Gap, Sample, open_video, prefetch, probe
-from vigilia.video.reader import _LiveClock
+from vigilia.video.clocks import LiveClock
 from vigilia.video.resize import PictureConverter
 
 MILLISECOND = Fraction(1, 1000)
@@ -646,8 +646,8 @@ def test_a_stream_over_the_network_is_live_and_ends_with_its_sender(tmp_path: Pa
 
 def test_a_camera_without_timestamps_is_timed_by_arrival(monkeypatch: pytest.MonkeyPatch) -> None:
     now = [100.0]
-    monkeypatch.setattr("vigilia.video.reader.time.monotonic", lambda: now[0])
-    clock = _LiveClock()
+    monkeypatch.setattr("vigilia.video.clocks.time.monotonic", lambda: now[0])
+    clock = LiveClock()
 
     def arrive(at: float, pts: int | None) -> float:
         now[0] = at
@@ -662,7 +662,7 @@ def test_a_camera_without_timestamps_is_timed_by_arrival(monkeypatch: pytest.Mon
 
 
 def test_a_cameras_own_timestamps_are_kept() -> None:
-    clock = _LiveClock()
+    clock = LiveClock()
     stamps = [500, 540, 530, 580]
     times = [clock.read(SimpleNamespace(pts=pts, time_base=MILLISECOND))[0] for pts in stamps]
     assert times == [0.5, 0.54, 0.53, 0.58]

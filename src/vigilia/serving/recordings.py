@@ -14,7 +14,7 @@ from vigilia.errors import VideoError
 from vigilia.serving.cameras import Watch
 from vigilia.video import Gap, Position, Sample, VideoReader, find_videos
 from vigilia.video.decoder import Decoder
-from vigilia.video.reader import _LazyFrame
+from vigilia.video.pictures import DecodedFrame
 from vigilia.video.source import Source
 
 __all__ = ["WatchedReader", "parts_of", "recording_identity", "recording_items"]
@@ -40,7 +40,7 @@ class WatchedReader(VideoReader):
         self._on_picture = on_picture
         super().__init__(source, size=size, threads=1)
 
-    def _lazy(self, picture: av.VideoFrame, decoder: Decoder, *rest: Any) -> _LazyFrame:
+    def _lazy(self, picture: av.VideoFrame, decoder: Decoder, *rest: Any) -> DecodedFrame:
         self._on_picture(picture)
         return super()._lazy(picture, decoder, *rest)
 

@@ -4,6 +4,8 @@
         source.py    what the user named -> list of files, or an address
         decoder.py   one file -> decoded pictures, honest errors
         reader.py    pictures -> timestamps, one recording out of many files, resuming
+        clocks.py    the container's timestamps, or a camera's
+        pictures.py  a decoded picture, RGB when somebody looks
         sampling.py  timestamps -> ticks: which frame is shown when
         resize.py    the frames that are shown -> upright RGB of the stated size
         prefetch.py  all of it in a thread, a stated number of items ahead

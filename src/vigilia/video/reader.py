@@ -1,16 +1,13 @@
 """Frames of a recording or a camera, in order of time.
 
 Time is the container's own: `pts * time_base`, as stored, so a file whose first frame says 1.075 s
-starts at 1.075 s. Three exceptions, each documented where it is made: a folder's parts are laid
-end to end, AVI has only decoding times, and a frame without a timestamp gets the one before it
-plus the nominal interval (a camera's: the clock on the wall).
+starts at 1.075 s; what is not so is said in `clocks`. A folder's parts are laid end to end.
 """
 
 from __future__ import annotations
 
 import contextlib
 import threading
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from types import TracebackType
@@ -19,8 +16,10 @@ import av
 import numpy as np
 
 from vigilia.errors import BrokenVideoError, OptionError, VideoError
+from vigilia.video.clocks import Clock, LiveClock
 from vigilia.video.decoder import Decoder, DecodingStopped
 from vigilia.video.frames import Frame, Gap, Position, Sample, checksum
+from vigilia.video.pictures import DecodedFrame
 from vigilia.video.resize import PictureConverter, displayed_size
 from vigilia.video.sampling import TOLERANCE_SECONDS, sample
 from vigilia.video.source import Source, resolve
@@ -29,9 +28,6 @@ __all__ = ["VideoReader", "open_video"]
 
 # Far enough before a frame that a decoder which starts at a key frame has recovered.
 _SEEK_MARGIN_SECONDS = 2.0
-
-# A camera whose clock goes back by more than this has restarted it.
-_CLOCK_RESET_SECONDS = 1.0
 
 
 def open_video(
@@ -138,7 +134,7 @@ class VideoReader:
         self._lock = threading.Lock()
         try:
             self._frames = self._restart()
-            self._pending: _LazyFrame | None = self._first(start_seconds)
+            self._pending: DecodedFrame | None = self._first(start_seconds)
         except BaseException:
             self.close()
             raise
@@ -260,11 +256,11 @@ class VideoReader:
                 self._last_sample = tick
             yield tick
 
-    def _remaining(self) -> Iterator[_LazyFrame]:
+    def _remaining(self) -> Iterator[DecodedFrame]:
         while (frame := self._next()) is not None:
             yield frame
 
-    def _next(self) -> _LazyFrame | None:
+    def _next(self) -> DecodedFrame | None:
         with self._lock:
             if self._closed:
                 return None
@@ -273,7 +269,7 @@ class VideoReader:
                 return frame
             return next(self._frames, None)
 
-    def _first(self, start_seconds: float | None) -> _LazyFrame:
+    def _first(self, start_seconds: float | None) -> DecodedFrame:
         """The frame to begin with."""
         if start_seconds is None:
             first = next(self._frames, None)
@@ -302,7 +298,7 @@ class VideoReader:
         self._frames = frames
         return shown
 
-    def _find(self, position: Position) -> _LazyFrame:
+    def _find(self, position: Position) -> DecodedFrame:
         """Brings the reading to right after the frame of `position`, and returns that frame."""
         if self.live:
             raise VideoError(f"{self.name}: a camera cannot be read again; start without resuming")
@@ -333,8 +329,8 @@ class VideoReader:
         )
 
     def _match(
-        self, position: Position, frames: Iterator[_LazyFrame], *, sought: bool
-    ) -> _LazyFrame | None:
+        self, position: Position, frames: Iterator[DecodedFrame], *, sought: bool
+    ) -> DecodedFrame | None:
         for frame in frames:
             # Times that are counted up from the landing place of a seek mean nothing.
             if frame.seconds > position.frame_seconds or (sought and self._guessed_time):
@@ -347,7 +343,7 @@ class VideoReader:
 
     def _restart(
         self, part: int = 0, offset: float = 0.0, seek_seconds: float | None = None
-    ) -> Iterator[_LazyFrame]:
+    ) -> Iterator[DecodedFrame]:
         self._latest = -np.inf
         self._guessed_time = False
         self.dropped_frames = 0
@@ -355,10 +351,10 @@ class VideoReader:
 
     def _read(
         self, first_part: int, offset: float, seek_seconds: float | None
-    ) -> Iterator[_LazyFrame]:
+    ) -> Iterator[DecodedFrame]:
         """Frames from a part on; `offset` is added to the first part's timestamps."""
         places: tuple[str | Path, ...] = self.parts or (self._source.address or "",)
-        last: _LazyFrame | None = None
+        last: DecodedFrame | None = None
         for number in range(first_part, len(places)):
             where = places[number]
             name = str(where) if isinstance(where, Path) else self.name
@@ -371,7 +367,7 @@ class VideoReader:
                 raise BrokenVideoError(str(error), last.seconds) from error
             if number == first_part and seek_seconds is not None and not decoder.seek(seek_seconds):
                 return
-            clock = _LiveClock() if self.live else _Clock(decoder)
+            clock = LiveClock() if self.live else Clock(decoder)
             found = False
             try:
                 for picture in decoder.pictures():
@@ -400,10 +396,10 @@ class VideoReader:
         duration: float,
         part: str,
         offset: float,
-    ) -> _LazyFrame:
+    ) -> DecodedFrame:
         if self._size is None:
             self._size = displayed_size(picture, decoder.pixel_aspect)
-        return _LazyFrame(picture, self._convert, self._size, seconds, duration, part, offset)
+        return DecodedFrame(picture, self._convert, self._size, seconds, duration, part, offset)
 
     def _open(self, where: str | Path, name: str) -> Decoder:
         if self._decoder is not None:
@@ -420,7 +416,7 @@ class VideoReader:
         return self._decoder
 
     def _broken(
-        self, name: str, decoder: Decoder, reason: str, last: _LazyFrame | None
+        self, name: str, decoder: Decoder, reason: str, last: DecodedFrame | None
     ) -> VideoError:
         if self.live:
             return BrokenVideoError(
@@ -440,109 +436,6 @@ class VideoReader:
         )
 
 
-class _LazyFrame:
-    """A decoded picture that becomes RGB when somebody looks at it."""
-
-    __slots__ = (
-        "_convert",
-        "_picture",
-        "_pixels",
-        "_size",
-        "duration_seconds",
-        "part",
-        "part_offset_seconds",
-        "seconds",
-    )
-
-    def __init__(
-        self,
-        picture: av.VideoFrame,
-        convert: PictureConverter,
-        size: tuple[int, int],
-        seconds: float,
-        duration_seconds: float,
-        part: str,
-        part_offset_seconds: float,
-    ) -> None:
-        self._picture: av.VideoFrame | None = picture
-        self._pixels: np.ndarray | None = None
-        self._convert = convert
-        self._size = size
-        self.seconds = seconds
-        self.duration_seconds = duration_seconds
-        self.part = part
-        self.part_offset_seconds = part_offset_seconds
-
-    @property
-    def pixels(self) -> np.ndarray:
-        """(H, W, 3) uint8 RGB."""
-        if self._pixels is None:
-            assert self._picture is not None
-            self._pixels = self._convert(self._picture, *self._size)
-            self._picture = None
-        return self._pixels
-
-
-class _Clock:
-    """Timestamps of one file."""
-
-    def __init__(self, decoder: Decoder) -> None:
-        self._dts = decoder.in_decoding_order
-        self._interval = 1.0 / decoder.frame_rate if decoder.frame_rate else 0.0
-        self._next: float | None = None
-        self.guessed = False
-
-    def read(self, picture: av.VideoFrame) -> tuple[float, float]:
-        """-> the picture's time and how long it is shown, in seconds."""
-        base = picture.time_base
-        ticks = picture.dts if self._dts else picture.pts
-        if ticks is not None and base:
-            seconds = ticks * base.numerator / base.denominator
-            self.guessed = False
-        else:
-            seconds = 0.0 if self._next is None else self._next
-            self.guessed = True
-        duration = self._interval
-        if picture.duration and picture.duration > 0 and base:
-            duration = picture.duration * base.numerator / base.denominator
-        self._next = seconds + duration
-        return seconds, duration
-
-
-class _LiveClock:
-    """Timestamps of a camera: its own, or the time of arrival where it sends none.
-
-    RTSP's first frame has none. Its time is then 0, and later timestamps are shifted to go on
-    from there; likewise if the camera restarts its clock.
-    """
-
-    def __init__(self) -> None:
-        self._shift = 0.0
-        self._last: float | None = None
-        self._arrival = 0.0
-        self._anchored = False
-        self.guessed = False
-
-    def read(self, picture: av.VideoFrame) -> tuple[float, float]:
-        """-> the picture's time and how long it is shown, in seconds."""
-        now = time.monotonic()
-        arrival = 0.0 if self._last is None else self._last + now - self._arrival
-        base = picture.time_base
-        if picture.pts is None or not base:
-            seconds = arrival
-        else:
-            stamp = picture.pts * base.numerator / base.denominator
-            if not self._anchored and self._last is not None:
-                self._shift = arrival - stamp
-            self._anchored = True
-            seconds = stamp + self._shift
-            if self._last is not None and seconds < self._last - _CLOCK_RESET_SECONDS:
-                self._shift = arrival - stamp
-                seconds = arrival
-        self._last, self._arrival = seconds, now
-        return seconds, 0.0
-
-
-def _chain(frame: _LazyFrame, frames: Iterator[_LazyFrame]) -> Iterator[_LazyFrame]:
+def _chain(frame: DecodedFrame, frames: Iterator[DecodedFrame]) -> Iterator[DecodedFrame]:
     yield frame
     yield from frames
