@@ -100,7 +100,8 @@ class ServiceProcess:
                 self.address = found[1]
                 return time.monotonic() - began
             time.sleep(0.02)
-        raise SystemExit(f"the service did not begin:\n{self.log.read_text()[-2000:]}")
+        said = self.log.read_text() if self.log.exists() else "it has not come to say anything"
+        raise SystemExit(f"the service did not begin:\n{said[-2000:]}")
 
     @property
     def running(self) -> bool:
