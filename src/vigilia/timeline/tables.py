@@ -197,6 +197,10 @@ def table_of(path: str | Path, numbered: Iterable[tuple[int, list[str]]]) -> Tab
     return Table(Path(path), header, tuple(rows), tuple(preamble))
 
 
+MOST_SHEET_BYTES = 64 * 2**20
+"""Unpacked; a sheet of that size takes half a minute to read."""
+
+
 def _sheet(path: Path) -> list[list[str]]:
     try:
         import openpyxl  # type: ignore[import-untyped]
@@ -205,8 +209,15 @@ def _sheet(path: Path) -> list[list[str]]:
             f"{path}: spreadsheets are read by openpyxl; pip install 'vigilia[formats]', or "
             "export the sheet as CSV"
         ) from error
+    data = io.BytesIO(read_bytes(path))
     try:
-        book = openpyxl.load_workbook(io.BytesIO(read_bytes(path)), read_only=True, data_only=True)
+        unpacked = sum(one.file_size for one in zipfile.ZipFile(data).infolist())
+        if unpacked > MOST_SHEET_BYTES:
+            raise LabelError(
+                f"{path} holds {unpacked >> 20} MB unpacked, too much for annotations; save the "
+                "sheet with the labels as CSV"
+            )
+        book = openpyxl.load_workbook(data, read_only=True, data_only=True)
         rows = list(book.worksheets[0].iter_rows(values_only=True))
         book.close()
     except (OSError, ValueError, KeyError, IndexError, EOFError, zipfile.BadZipFile) as error:

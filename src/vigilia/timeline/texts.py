@@ -3,32 +3,48 @@
 from __future__ import annotations
 
 import gzip
+import io
 import warnings
 import zlib
 from collections.abc import Iterable
 from pathlib import Path
+from typing import IO
 
 from vigilia.errors import LabelError
 
-__all__ = ["read_bytes", "read_text", "refuse_cut_label", "split_lines"]
+__all__ = ["MOST_BYTES", "read_bytes", "read_text", "refuse_cut_label", "split_lines"]
+
+MOST_BYTES = 256 * 2**20
+"""A year of a label every second is 50 MB as a table. What is larger is a mistake, or a trap."""
 
 
 def read_bytes(path: str | Path) -> bytes:
     """Reads a file, unpacked if it is packed with gzip.
 
     Raises:
-        LabelError: it cannot be opened or unpacked.
+        LabelError: it cannot be opened or unpacked, or is larger than `MOST_BYTES` unpacked.
     """
     try:
-        data = Path(path).read_bytes()
+        with Path(path).open("rb") as file:
+            data = _no_more_than_allowed(file, path)
     except OSError as error:
         raise LabelError(f"cannot read {path}: {(error.strerror or str(error)).lower()}") from error
     if data[:2] != b"\x1f\x8b":
         return data
     try:
-        return gzip.decompress(data)
+        return _no_more_than_allowed(gzip.GzipFile(fileobj=io.BytesIO(data)), path)
     except (OSError, EOFError, zlib.error) as error:
         raise LabelError(f"{path} is packed with gzip and damaged, or half-written") from error
+
+
+def _no_more_than_allowed(file: IO[bytes] | gzip.GzipFile, path: str | Path) -> bytes:
+    data = file.read(MOST_BYTES + 1)
+    if len(data) > MOST_BYTES:
+        raise LabelError(
+            f"{path} holds more than {MOST_BYTES >> 20} MB, too much for annotations; is it the "
+            "right file? If it is, split it by recording"
+        )
+    return data
 
 
 def read_text(path: str | Path) -> str:

@@ -61,7 +61,10 @@ def _kind_of(path: Path) -> str:
         raise LabelError(f"{path} is XML, but no file of ELAN; {_advice()}")
     if start.startswith(("{", "[")):
         return _kind_of_json(text, path)
-    return _kind_of_table(text)
+    try:
+        return _kind_of_table(text)
+    except csv.Error as error:
+        raise LabelError(f"{path} is no table that can be read ({error}); {_advice()}") from error
 
 
 def _kind_of_json(text: str, path: Path) -> str:

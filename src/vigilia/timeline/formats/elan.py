@@ -44,8 +44,14 @@ def read(path: Path, options: Options) -> tuple[Annotations, ...]:
 
 def _root(path: Path) -> ElementTree.Element:
     """The document in the encoding that it declares, or else in the one it has."""
+    data = read_bytes(path)
+    if b"<!DOCTYPE" in data.replace(b"\0", b""):  # in UTF-16, too
+        raise LabelError(
+            f"{path} defines entities of its own, which no file of ELAN does and a trap may; "
+            "open it in ELAN and save it again"
+        )
     try:
-        return ElementTree.fromstring(read_bytes(path))
+        return ElementTree.fromstring(data)
     except (ElementTree.ParseError, ValueError, LookupError) as error:
         try:
             return ElementTree.fromstring(read_text(path))
