@@ -3,7 +3,7 @@
 PYTHON ?= python3
 VENV ?= .venv
 BIN = $(VENV)/bin
-EXTRAS = dev,train,formats,events,serve,export,bench,nwb
+EXTRAS = dev,train,formats,events,serve,export,bench,nwb,scale
 
 .PHONY: demo test lint types check format clean help weights
 

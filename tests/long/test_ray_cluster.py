@@ -86,6 +86,8 @@ class Driver:
     def lines(self) -> Iterator[Any]:
         assert self.process.stdout is not None
         for line in self.process.stdout:
+            if not line.startswith(("[", "{")):
+                continue  # Ray's own words, about the node that died
             told = json.loads(line)
             if isinstance(told, list):
                 self.resumed[told[0]] = max(told[2], self.resumed.get(told[0], 0))
