@@ -28,14 +28,14 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import relevance_pen as pen
 import torch
 import torch.nn.functional as F
-from relevance_pen import LOSSES, Line, PenSize
 from torch import Tensor
 
+import relevance_pen as pen
+from relevance_pen import LOSSES, Line, PenSize
 from vigilia.bench.bank import compose, fill_bank
-from vigilia.bench.cells import CURRICULUM, Exam, Lesson, answers, exam, learn
+from vigilia.bench.cells import Exam, Lesson, answers, exam, learn
 from vigilia.bench.contenders import CONTENDERS, Contender
 from vigilia.bench.eyes import make_model, trained_eyes
 from vigilia.bench.scores import score, score_from
@@ -55,7 +55,7 @@ OLD_CLIPS = 16
 class Size:
     """How much is run."""
 
-    lessons: tuple[Lesson, ...] = CURRICULUM
+    lessons: tuple[Lesson, ...] | None = None
     size: Exam = dataclasses.field(default_factory=lambda: Exam(streams=8, clips=2500))
     scenes: int = 64
     eyes_updates: int = 1800

@@ -29,8 +29,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from service_process import film, small_model
 
+from service_process import film, small_model
 from vigilia.checkpoint import load_model
 from vigilia.errors import LabelError, MissingExtraError, VigiliaError
 from vigilia.serving.config import read_config
@@ -235,7 +235,10 @@ def bombs(folder: Path) -> Iterator[Path]:
 
 def fuzz_api(tally: Tally, folder: Path, examples: int) -> None:
     """Every operation of the API but the event stream, which has no end."""
-    import schemathesis
+    try:
+        import schemathesis
+    except ImportError as error:
+        raise SystemExit("schemathesis is missing: pip install 'vigilia[fuzz]'") from error
     from hypothesis import HealthCheck, Phase, given, settings
     from schemathesis import GenerationMode
 

@@ -24,7 +24,6 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from service_process import ServiceProcess, film, quantile, small_model
-
 from vigilia.serving.looped_camera import LoopedCameras
 
 _DROPPED_SHARE = 0.02

@@ -20,8 +20,8 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 import numpy as np
-from service_process import ServiceProcess, film, quantile, small_model
 
+from service_process import ServiceProcess, film, quantile, small_model
 from vigilia.serving.looped_camera import LoopedCameras
 from vigilia.serving.reading import Reader
 

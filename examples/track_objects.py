@@ -90,7 +90,7 @@ def told_by(scene: Scene, named: list[tuple[np.ndarray, np.ndarray]]) -> str:
     try:
         from trackeval.metrics import CLEAR, Identity
     except ImportError as error:
-        raise SystemExit(f"{error.name} is missing: pip install trackeval") from error
+        raise SystemExit(f"{error.name} is missing: pip install 'vigilia[tracks]'") from error
     number = {
         name: index for index, name in enumerate(np.unique(np.concatenate([n for n, _ in named])))
     }

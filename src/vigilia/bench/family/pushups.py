@@ -5,6 +5,7 @@ from __future__ import annotations
 import tempfile
 from pathlib import Path
 
+import numpy as np
 import torch
 
 from vigilia.bench.eyes import SIZE
@@ -80,7 +81,7 @@ def examine_pushups(
         cache: folder for decoded frames.
         folds: parts into which the groups are divided.
     """
-    matrices = {}
+    matrices: dict[str, np.ndarray] = {}
     with tempfile.TemporaryDirectory() as work:
         for fold, (learned, tested) in enumerate(
             held_out(read_frames(folder / "frames.csv"), folds=folds, seed=seed)
