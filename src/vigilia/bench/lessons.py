@@ -77,6 +77,8 @@ OWN_CURRICULA = {
         replace(lesson, rate=1 / 3, updates=700 if lesson.until_mastered else lesson.updates)
         for lesson in CURRICULUM
     ),
+    # Every second clip wears at what is held; what that does shows in long streams alone.
+    "T6": (*CURRICULUM[:-1], replace(CURRICULUM[-1], updates=100)),
     # The first question comes after 31 clips.
     "T7": (Lesson(clips=64, gap=32.0, updates=120),),
     # In a short stretch of short bouts there is next to nothing that a memory could know.
