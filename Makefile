@@ -3,6 +3,7 @@
 PYTHON ?= python3
 VENV ?= .venv
 BIN = $(VENV)/bin
+JOBS ?= 2
 EXTRAS = dev,train,formats,events,serve,export,bench,nwb,scale
 
 .PHONY: demo test lint types check format clean help weights
@@ -23,8 +24,9 @@ $(VENV)/.ready: pyproject.toml constraints.txt
 demo: $(VENV)/.ready
 	$(BIN)/vigilia demo --out demo-output
 
+# Test files side by side, each on one thread.
 test: $(VENV)/.ready
-	$(BIN)/pytest
+	OMP_NUM_THREADS=1 $(BIN)/pytest --numprocesses $(JOBS) --dist loadfile
 
 lint: $(VENV)/.ready
 	$(BIN)/ruff check src tests scripts benchmarks examples
