@@ -15,7 +15,7 @@ from vigilia.doctor.findings import Finding
 __all__ = ["extras", "packages", "python", "requirements"]
 
 OLDEST = (3, 11)
-FOR_DEVELOPERS = ("dev", "docs")
+FOR_DEVELOPERS = ("dev", "docs", "fuzz")
 PURPOSES = {
     "train": "training in lower precision, on several processes, with curves",
     "formats": "EDF+ and Excel files",
@@ -28,6 +28,7 @@ PURPOSES = {
     "zoo": "MViT and other models of Hugging Face",
     "export": "ONNX and OpenVINO",
     "scale": "several machines",
+    "tracks": "figures of masks and tracks in the examples",
 }
 """What an extra is for, in the words of somebody who lacks it."""
 
