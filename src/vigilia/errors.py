@@ -29,7 +29,13 @@ __all__ = [
 
 
 class VigiliaError(Exception):
-    """Base of every error that Vigilia raises for its callers."""
+    """Base of every error that Vigilia raises for its callers.
+
+    Its message is one line whatever it quotes: a damaged file may hold characters that end lines.
+    """
+
+    def __init__(self, message: object = "") -> None:
+        super().__init__("".join(c if c.isprintable() else "\ufffd" for c in str(message)))
 
 
 class InputError(VigiliaError):

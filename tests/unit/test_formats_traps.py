@@ -61,3 +61,11 @@ def test_a_header_of_edf_that_says_nothing_is_refused(start: bytes, tmp_path: Pa
     )
     with pytest.raises(LabelError, match=r"trap\.edf is a damaged EDF file"):
         read_annotations(path)
+
+
+def test_a_message_is_one_line_whatever_it_quotes(tmp_path: Path) -> None:
+    path = tmp_path / "trap.csv"
+    path.write_text("start,end,label\n0,b\x1d\x0b\u2028ad,rest\n")
+    with pytest.raises(LabelError) as caught:
+        read_annotations(path)
+    assert len(str(caught.value).splitlines()) == 1

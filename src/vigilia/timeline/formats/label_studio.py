@@ -159,7 +159,7 @@ def _events(
         ranges = [(int(one["start"]), int(one["end"])) for one in value["ranges"]]
         confidence = float(score) if is_model and score is not None else None
         comment = " ".join(map(str, (region.get("meta") or {}).get("text") or []))
-    except (AttributeError, KeyError, TypeError, ValueError) as error:
+    except (AttributeError, KeyError, OverflowError, TypeError, ValueError) as error:
         raise LabelError(f"{where}: {str(value)[:60]} is no label with ranges of frames") from error
     for first, last in ranges:
         if first < 1 or last < first:
