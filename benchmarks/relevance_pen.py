@@ -38,7 +38,9 @@ from vigilia.simulate.record import plan_recording
 from vigilia.stream import StreamClassifier, build_model
 from vigilia.timeline import read_labels
 from vigilia.training import Recording, TrainOptions, evaluate_clips, prepare_recording
-from vigilia.training.features import calibrate_memory, see_recording, train_on_features
+from vigilia.training.entrance import calibrate_memory
+from vigilia.training.features import train_on_features
+from vigilia.training.seeing import see_recording
 
 __all__ = [
     "LOSSES",

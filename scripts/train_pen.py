@@ -38,13 +38,9 @@ from vigilia.training import (
     train_model,
 )
 from vigilia.training.augment import Look
-from vigilia.training.features import (
-    SeenRecording,
-    calibrate_memory,
-    feature_view,
-    see_recording,
-    train_on_features,
-)
+from vigilia.training.entrance import calibrate_memory
+from vigilia.training.features import feature_view, train_on_features
+from vigilia.training.seeing import SeenRecording, see_recording
 
 CLASSES = ("wake", "NREM", "REM")
 # Seeds of recordings, their length in seconds, and how far the mice's bouts are stretched.

@@ -18,10 +18,10 @@ from vigilia.layers import attention
 from vigilia.layers.flops import count_flops
 from vigilia.state import named_tensors, with_tensors
 from vigilia.stream import StreamClassifier, create_model, incremental, prepared
-from vigilia.training.features import see_clips, used_stages
 from vigilia.training.options import TrainOptions
 from vigilia.training.recordings import Recording
 from vigilia.training.rows import first_cursor, make_places, next_batch
+from vigilia.training.seeing import see_clips, used_stages
 from vigilia.training.stretch import StretchView, pixel_view, stretch_loss
 
 VARIANTS = ("swin3d_t", "swin3d_s", "swin3d_b")

@@ -12,7 +12,9 @@ from vigilia.errors import OptionError
 from vigilia.preprocessing import Preprocessing
 from vigilia.stream import StreamClassifier, create_model, resampled
 from vigilia.training import Recording, TrainOptions
-from vigilia.training.features import calibrate_memory, see_recording, train_on_features
+from vigilia.training.entrance import calibrate_memory
+from vigilia.training.features import train_on_features
+from vigilia.training.seeing import see_recording
 
 
 def tiny() -> StreamClassifier:

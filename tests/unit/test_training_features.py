@@ -18,15 +18,10 @@ from vigilia.stream import StreamClassifier
 from vigilia.training import Recording, TrainOptions, evaluate_clips, train_model, train_recordings
 from vigilia.training import feature_cache as cache_module
 from vigilia.training.building import build_for_training
+from vigilia.training.entrance import calibrate_memory, make_readable
 from vigilia.training.feature_cache import cached_features
-from vigilia.training.features import (
-    _batch,
-    calibrate_memory,
-    feature_view,
-    make_readable,
-    see_recording,
-    train_on_features,
-)
+from vigilia.training.features import _batch, feature_view, train_on_features
+from vigilia.training.seeing import see_recording
 
 ONE = TWO[0]  # of 30 clips
 

@@ -29,7 +29,7 @@ from vigilia.bench.seen import SeenStreams, see_streams, step_seen
 from vigilia.bench.streams import Stream, Task
 from vigilia.state import State, map_tensors
 from vigilia.stream import StreamClassifier
-from vigilia.training.features import standardise_entrance
+from vigilia.training.entrance import standardise_entrance
 
 __all__ = ["EXAM", "Exam", "Lesson", "answers", "exam", "learn", "learn_from"]
 

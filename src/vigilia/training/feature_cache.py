@@ -25,8 +25,8 @@ from torch import Tensor
 from vigilia.checkpoint import save_tensors
 from vigilia.errors import OutputError
 from vigilia.stream import StreamClassifier
-from vigilia.training.features import SeenRecording, see_clips, used_stages
 from vigilia.training.recordings import Recording
+from vigilia.training.seeing import SeenRecording, see_clips, used_stages
 
 __all__ = ["SHARD_CLIPS", "ShardedTokens", "cached_features", "fingerprint_of_backbone"]
 

@@ -17,16 +17,13 @@ from vigilia.timeline import check_labels
 from vigilia.timeline.timeline import UNOBSERVED
 from vigilia.training.building import build_for_training
 from vigilia.training.card import describe_training
+from vigilia.training.entrance import calibrate_memory, make_readable
 from vigilia.training.feature_cache import cached_features, fingerprint_of_backbone
-from vigilia.training.features import (
-    SeenRecording,
-    calibrate_memory,
-    feature_view,
-    make_readable,
-)
+from vigilia.training.features import feature_view
 from vigilia.training.loop import TrainingUpdate, train_model
 from vigilia.training.options import TrainOptions
 from vigilia.training.recordings import Recording, prepare_recording
+from vigilia.training.seeing import SeenRecording
 from vigilia.training.sources import Annotated, split_validation
 from vigilia.training.worker import Worker, make_worker
 

@@ -22,7 +22,7 @@ from vigilia.bench.seen import SeenStreams
 from vigilia.bench.streams import CLIP_FRAMES, Task
 from vigilia.models import describe_model
 from vigilia.stream import StreamClassifier, StreamState
-from vigilia.training.features import standardise_entrance
+from vigilia.training.entrance import standardise_entrance
 
 __all__ = ["Cost", "cost_of", "learn_behind", "step_behind"]
 
