@@ -50,8 +50,8 @@ def small_model(path: Path) -> None:
     save_model(model.eval(), path)
 
 
-def film(path: Path, seconds: int, seed: int = 0) -> Path:
-    """Noise whose brightness jumps, 8 small frames a second."""
+def film(path: Path, seconds: int, seed: int = 0, *, hole_seconds: int = 0) -> Path:
+    """Noise whose brightness jumps, 8 small frames a second, with a hole in the middle if asked."""
     random = np.random.default_rng(seed)
     with av.open(str(path), "w") as container:
         stream = container.add_stream("mpeg4", rate=8)
@@ -61,7 +61,8 @@ def film(path: Path, seconds: int, seed: int = 0) -> Path:
             level = np.random.default_rng(seed + number // 11).integers(0, 200)
             picture = (random.integers(0, 56, (48, 64, 3)) + level).astype(np.uint8)
             frame = av.VideoFrame.from_ndarray(picture, format="rgb24")
-            frame.pts, frame.time_base = 125 * number, Fraction(1, 1000)
+            hole = 1000 * hole_seconds if number > 4 * seconds else 0
+            frame.pts, frame.time_base = 125 * number + hole, Fraction(1, 1000)
             container.mux(stream.encode(frame))
         container.mux(stream.encode(None))
     return path

@@ -7,7 +7,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-SOAK = Path(__file__).resolve().parents[2] / "scripts" / "soak_serve.py"
+SOAK = Path(__file__).resolve().parents[2] / "benchmarks" / "service_kills.py"
 
 
 def test_killed_again_and_again_it_labels_every_second_once() -> None:

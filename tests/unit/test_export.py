@@ -167,7 +167,12 @@ def test_bf16_is_for_openvino_only_and_loses_what_bf16_loses(
     exported = ExportedStep(path, runtime="openvino", threads=1)
     assert exported.description.precision == "bf16"
     # Logits reach 14 here: bfloat16 keeps eight bits of them, 0.4 per cent, at every operation.
-    assert TOLERANCE < beside(fam, exported) < 0.3
+    # A processor without such products computes in float32 and says so in its capabilities.
+    from openvino import Core
+
+    lowers = "BF16" in Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
+    apart = beside(fam, exported)
+    assert (TOLERANCE < apart < 0.3) if lowers else (apart < TOLERANCE)
     with pytest.raises(OptionError, match="bf16, which onnxruntime does not compute in"):
         ExportedStep(path, runtime="onnxruntime")
 

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -15,9 +14,8 @@ from torch import Tensor
 
 from vigilia.errors import InputError, OptionError
 from vigilia.export.runtimes import open_step
-from vigilia.preprocessing import Preprocessing
 from vigilia.state import State
-from vigilia.stream import ModelSpec
+from vigilia.stream.values import Specified, check_rows
 
 __all__ = ["ExportedState", "ExportedStep", "is_exported"]
 
@@ -49,7 +47,7 @@ class ExportedState(State):
 _OWN = ("seconds", "clips", "logits")
 
 
-class ExportedStep:
+class ExportedStep(Specified):
     """A file from `export_model`, run by another runtime; obeys the contract of a model.
 
     Args:
@@ -76,38 +74,10 @@ class ExportedStep:
         self.runtime = runtime or ("torch" if path.suffix.lower() == ".pt2" else "onnxruntime")
         opened = open_step(path, self.runtime, threads=count)
         self.description = opened.description
+        self.spec = opened.description.spec
+        self.card = opened.description.card
         self._call = opened.call
         self._small_times = opened.times_in_float32
-
-    @property
-    def spec(self) -> ModelSpec:
-        """What the model was built from."""
-        return self.description.spec
-
-    @property
-    def card(self) -> dict[str, Any]:
-        """What the weights were trained on, and how well they did."""
-        return self.description.card
-
-    @property
-    def classes(self) -> tuple[str, ...]:
-        """Class names in the order of the logits."""
-        return self.spec.classes
-
-    @property
-    def preprocessing(self) -> Preprocessing:
-        """How frames become clips."""
-        return self.spec.preprocessing
-
-    @property
-    def clip_frames(self) -> int:
-        """T: frames that one step takes."""
-        return self.preprocessing.clip_frames
-
-    @property
-    def stride_frames(self) -> int:
-        """Frames from one step to the next."""
-        return self.preprocessing.stride_frames
 
     @property
     def hears(self) -> bool:
@@ -201,14 +171,7 @@ class ExportedStep:
             )
         if len(state.clips) != rows:
             raise InputError(f"the file steps {rows} streams, the state has {len(state.clips)}")
-        for name, value, dtype in (
-            ("active", active, torch.bool),
-            ("seconds", seconds, torch.float64),
-        ):
-            if value is not None and (value.shape != (rows,) or value.dtype != dtype):
-                raise InputError(
-                    f"{name} must be ({rows},) {dtype}, got {tuple(value.shape)} {value.dtype}"
-                )
+        check_rows(rows, active, seconds)
 
     @property
     def _names(self) -> tuple[str, ...]:

@@ -22,16 +22,15 @@ from torch import Tensor, nn
 from vigilia.backbones import BackboneState, StreamingBackbone
 from vigilia.errors import OptionError
 from vigilia.memory import Features, Memory
-from vigilia.preprocessing import Preprocessing
 from vigilia.state import reset, where_rows
 from vigilia.stream.seeing import see
-from vigilia.stream.values import ModelSpec, Precision, StreamState, check_step
+from vigilia.stream.values import ModelSpec, Precision, Specified, StreamState, check_step
 from vigilia.video import audio as sound
 
 __all__ = ["StreamClassifier"]
 
 
-class StreamClassifier(nn.Module):
+class StreamClassifier(Specified, nn.Module):
     """Backbone, memory and head behind `init_state` and `step`.
 
     Args:
@@ -52,26 +51,6 @@ class StreamClassifier(nn.Module):
         self.card: dict[str, Any] = {}
         nn.init.trunc_normal_(self.head.weight, std=0.02)
         nn.init.zeros_(self.head.bias)
-
-    @property
-    def classes(self) -> tuple[str, ...]:
-        """Class names in the order of the logits."""
-        return self.spec.classes
-
-    @property
-    def preprocessing(self) -> Preprocessing:
-        """How frames become clips."""
-        return self.spec.preprocessing
-
-    @property
-    def clip_frames(self) -> int:
-        """T: frames that one step takes."""
-        return self.preprocessing.clip_frames
-
-    @property
-    def stride_frames(self) -> int:
-        """Frames from one step to the next."""
-        return self.preprocessing.stride_frames
 
     @property
     def receptive_frames(self) -> int:

@@ -18,7 +18,7 @@ from vigilia.errors import InputError
 from vigilia.preprocessing import Preprocessing
 from vigilia.state import State
 
-__all__ = ["ModelSpec", "Precision", "StreamState", "check_step"]
+__all__ = ["ModelSpec", "Precision", "Specified", "StreamState", "check_rows", "check_step"]
 
 Precision = Callable[[], AbstractContextManager[Any]]
 """Makes the context in which a backbone computes, such as autocast."""
@@ -64,6 +64,38 @@ class ModelSpec:
     backbone_options: dict[str, Any] = field(default_factory=dict)
 
 
+class Specified:
+    """What follows from the spec of whatever steps clips.
+
+    Attributes:
+        spec: what the model was built from.
+        card: what the weights were trained on, and how well they did.
+    """
+
+    spec: ModelSpec
+    card: dict[str, Any]
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """Class names in the order of the logits."""
+        return self.spec.classes
+
+    @property
+    def preprocessing(self) -> Preprocessing:
+        """How frames become clips."""
+        return self.spec.preprocessing
+
+    @property
+    def clip_frames(self) -> int:
+        """T: frames that one step takes."""
+        return self.preprocessing.clip_frames
+
+    @property
+    def stride_frames(self) -> int:
+        """Frames from one step to the next."""
+        return self.preprocessing.stride_frames
+
+
 def check_step(
     clip: Tensor,
     state: StreamState,
@@ -88,6 +120,19 @@ def check_step(
     rows = len(state.clips)
     if len(clip) != rows:
         raise InputError(f"clip has {len(clip)} rows, the state has {rows} streams")
+    check_rows(rows, active, seconds)
+    if audio is not None and not hears:
+        raise InputError("this model does not hear: leave audio out, or take an audio_visual one")
+    if audio is not None and (audio.ndim != 3 or len(audio) != rows):
+        raise InputError(f"audio must be (B={rows}, F, M), got {tuple(audio.shape)}")
+
+
+def check_rows(rows: int, active: Tensor | None, seconds: Tensor | None) -> None:
+    """Refuses values that are not one a row.
+
+    Raises:
+        InputError: a shape or a type that does not fit.
+    """
     for name, value, dtype in (
         ("active", active, torch.bool),
         ("seconds", seconds, torch.float64),
@@ -96,7 +141,3 @@ def check_step(
             raise InputError(
                 f"{name} must be ({rows},) {dtype}, got {tuple(value.shape)} {value.dtype}"
             )
-    if audio is not None and not hears:
-        raise InputError("this model does not hear: leave audio out, or take an audio_visual one")
-    if audio is not None and (audio.ndim != 3 or len(audio) != rows):
-        raise InputError(f"audio must be (B={rows}, F, M), got {tuple(audio.shape)}")

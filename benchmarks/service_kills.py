@@ -1,6 +1,6 @@
 """Kills the service hundreds of times at random moments and compares its labels with a whole run.
 
-python scripts/soak_serve.py --kills 300 --streams 3
+python benchmarks/service_kills.py --kills 300 --streams 3
 """
 
 from __future__ import annotations
@@ -12,60 +12,18 @@ import signal
 import sys
 import tempfile
 import time
-from fractions import Fraction
 from pathlib import Path
 
-import av
 import numpy as np
 import torch
-from torch import nn
 
 import vigilia
+from service_process import film, small_model
 from vigilia.serving.journal import Journal
 from vigilia.serving.reading import Reader
 from vigilia.serving.stream_options import StreamOptions
 from vigilia.serving.supervisor import Supervisor
-from vigilia.stream import StreamClassifier, create_model
-
-
-def tiny_model() -> StreamClassifier:
-    """A model whose memory matters: nothing in it is zero."""
-    torch.manual_seed(0)
-    model = create_model(
-        "swin3d_nano",
-        classes=("rest", "walk", "eat"),
-        memory="fam",
-        slots=3,
-        summary_tokens=4,
-        feedback_tokens=4,
-        write_every=1,
-        clip_frames=8,
-        stride_frames=4,
-        height=32,
-        width=32,
-    )
-    with torch.no_grad():
-        for parameter in model.memory.parameters():
-            parameter.add_(0.2 * torch.randn_like(parameter))
-        nn.init.normal_(model.head.weight)
-    return model.eval()
-
-
-def video(path: Path, seconds: int, seed: int) -> None:
-    """Noise whose brightness jumps, 8 frames a second, with a hole of five seconds in it."""
-    random = np.random.default_rng(seed)
-    with av.open(str(path), "w") as container:
-        stream = container.add_stream("mpeg4", rate=8)
-        stream.width, stream.height, stream.pix_fmt = 64, 48, "yuv420p"
-        stream.codec_context.time_base = stream.time_base = Fraction(1, 1000)
-        for number in range(8 * seconds):
-            level = np.random.default_rng(seed + number // 11).integers(0, 200)
-            picture = (random.integers(0, 56, (48, 64, 3)) + level).astype(np.uint8)
-            frame = av.VideoFrame.from_ndarray(picture, format="rgb24")
-            hole = 5000 if number > 4 * seconds else 0
-            frame.pts, frame.time_base = 125 * number + hole, Fraction(1, 1000)
-            container.mux(stream.encode(frame))
-        container.mux(stream.encode(None))
+from vigilia.stream import StreamClassifier
 
 
 def serve(model: StreamClassifier, folder: Path, videos: list[Path]) -> None:
@@ -147,10 +105,11 @@ def main() -> int:
     wrong: list[str] = []
     with tempfile.TemporaryDirectory() as temporary:
         data = Path(temporary)
-        model = tiny_model()
+        small_model(data / "model.safetensors")
+        model = vigilia.load_model(data / "model.safetensors")
         videos = [data / f"video-{number}.mp4" for number in range(options.streams)]
         for number, path in enumerate(videos):
-            video(path, options.seconds, options.seed + number)
+            film(path, options.seconds, options.seed + number, hole_seconds=5)
         truths = [vigilia.run(path, model=model) for path in videos]
         whole = 2.0
         fresh = True
