@@ -114,8 +114,6 @@ def bench_memory(
         if on_update is not None:
             on_update(BenchUpdate(done, total, told))
 
-    for seed in sorted({seed for *_, seed in groups}):
-        trained_eyes(out / f"eyes-{seed}.safetensors", seed=seed)
     if jobs == 1:
         for group in groups:
             for told in _run_group(*group):
@@ -125,6 +123,8 @@ def bench_memory(
         context = multiprocessing.get_context("spawn")
         known = {_name(one) for one in read_results(plan, out)}
         with context.Pool(jobs, initializer=torch.set_num_threads, initargs=(1,)) as pool:
+            # Before the cells, or two of them would train the same eyes.
+            pool.map(_train_eyes, [(out, seed) for seed in sorted({seed for *_, seed in groups})])
             running = [pool.apply_async(_run_group_whole, (group,)) for group in groups]
             while running:
                 running[0].wait(LOOK_SECONDS)
@@ -161,6 +161,11 @@ def _name(result: dict[str, Any]) -> tuple[str, str, int]:
 def _told(result: dict[str, Any]) -> str:
     task, memory, seed = _name(result)
     return f"{task} {memory} seed {seed}: {result['all']['accuracy']:.3f}"
+
+
+def _train_eyes(wanted: tuple[Path, int]) -> None:
+    out, seed = wanted
+    trained_eyes(out / f"eyes-{seed}.safetensors", seed=seed)
 
 
 def _run_group_whole(group: tuple[Plan, Path, str, int]) -> None:
