@@ -17,9 +17,10 @@ import numpy as np
 import pytest
 
 from vigilia.errors import BrokenVideoError, OptionError, VideoError, VigiliaError
-from vigilia.video import Gap, Sample, open_video, prefetch, probe
+from vigilia.video import Gap, Sample, VideoReader, open_video, prefetch, probe
 from vigilia.video.clocks import LiveClock
 from vigilia.video.resize import PictureConverter
+from vigilia.video.source import resolve
 
 MILLISECOND = Fraction(1, 1000)
 
@@ -354,23 +355,13 @@ def test_going_on_after_any_sample_gives_the_rest_bit_for_bit(tmp_path: Path, ki
             assert told(rest) == told(items[number + 1 :])
 
 
-def test_going_on_seeks_instead_of_decoding_everything_again(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_going_on_seeks_instead_of_decoding_everything_again(tmp_path: Path) -> None:
     path = write_video(tmp_path / "a.mkv", random_pictures(300))
     with open_video(path) as video:
         items = list(video.samples(fps=2.0))
-    position = items[-3].position
-    decoded = []
-    with open_video(path) as video:
-        lazy = video._lazy
-
-        def count(*arguments):
-            decoded.append(1)
-            return lazy(*arguments)
-
-        monkeypatch.setattr(video, "_lazy", count)
-        assert told(video.samples(fps=2.0, resume=position)) == told(items[-2:])
+    decoded: list[object] = []
+    with VideoReader(resolve(path), on_picture=decoded.append) as video:
+        assert told(video.samples(fps=2.0, resume=items[-3].position)) == told(items[-2:])
     assert len(decoded) < 60
 
 

@@ -15,11 +15,11 @@ from vigilia.relevance import GateOptions
 from vigilia.running.classify import start
 from vigilia.serving.cameras import Watch, camera_items
 from vigilia.serving.journal import Journal
-from vigilia.serving.recordings import WatchedReader, recording_identity, recording_items
+from vigilia.serving.recordings import recording_identity, recording_items
 from vigilia.serving.snapshots import Snapshot, load_snapshot
 from vigilia.serving.watched import Watched
 from vigilia.stream import StreamClassifier
-from vigilia.video import Gap, Sample
+from vigilia.video import Gap, Sample, VideoReader
 from vigilia.video.source import Source, resolve
 
 __all__ = ["Feeding"]
@@ -118,12 +118,12 @@ class Feeding:
                 engine.changed.wait(0.5)
         return False
 
-    def _open(self, watched: Watched, source: Source) -> WatchedReader:
+    def _open(self, watched: Watched, source: Source) -> VideoReader:
         def look(picture: av.VideoFrame) -> None:
             watched.picture = picture
 
         pre = self._model.preprocessing
-        return WatchedReader(source, (pre.width, pre.height), look)
+        return VideoReader(source, size=(pre.width, pre.height), threads=1, on_picture=look)
 
     def _camera(self, watched: Watched, watch: Watch) -> Iterator[Sample | Gap]:
         cursor = self._journal.cursor(watched.name)
@@ -147,7 +147,7 @@ class Feeding:
             self._journal.wall_start(watched.name, options.wall_start)
 
         def note(reader: object) -> None:
-            assert isinstance(reader, WatchedReader)
+            assert isinstance(reader, VideoReader)
             watched.duration_seconds = reader.duration_seconds
 
         return recording_items(

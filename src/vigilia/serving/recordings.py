@@ -8,41 +8,16 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import av
-
 from vigilia.errors import VideoError
 from vigilia.serving.cameras import Watch
 from vigilia.video import Gap, Position, Sample, VideoReader, find_videos
-from vigilia.video.decoder import Decoder
-from vigilia.video.pictures import DecodedFrame
-from vigilia.video.source import Source
 
-__all__ = ["WatchedReader", "parts_of", "recording_identity", "recording_items"]
+__all__ = ["parts_of", "recording_identity", "recording_items"]
 
 SETTLED_SECONDS = 20.0
 """A file that did not change for so long is complete, even if no newer one stands beside it."""
 
 _LOOK_EVERY_SECONDS = 2.0
-
-
-class WatchedReader(VideoReader):
-    """A reader that shows every decoded picture, at its own size, to whoever wants to look.
-
-    Args:
-        source: what is read.
-        size: width and height of the frames delivered.
-        on_picture: called with each picture, in the thread that reads; must be quick.
-    """
-
-    def __init__(
-        self, source: Source, size: tuple[int, int], on_picture: Callable[[av.VideoFrame], None]
-    ) -> None:
-        self._on_picture = on_picture
-        super().__init__(source, size=size, threads=1)
-
-    def _lazy(self, picture: av.VideoFrame, decoder: Decoder, *rest: Any) -> DecodedFrame:
-        self._on_picture(picture)
-        return super()._lazy(picture, decoder, *rest)
 
 
 def parts_of(source: str, *, follow: bool, now: float | None = None) -> list[Path]:

@@ -17,7 +17,7 @@ from vigilia.serving.supervisor import Supervisor
 from vigilia.serving.watched import Watched
 from vigilia.timeline import Labels, read_labels
 from vigilia.timeline.intervals import ROUNDING_SECONDS
-from vigilia.video.decoder import probe
+from vigilia.video import probe
 
 __all__ = ["Room"]
 

@@ -26,7 +26,7 @@ from vigilia.serving.stills import Stills
 from vigilia.serving.summary import summary_view
 from vigilia.serving.view_corrections import CorrectionFile, apply_corrections
 from vigilia.timeline import Labels, Timeline
-from vigilia.video.decoder import probe
+from vigilia.video import probe
 
 __all__ = ["MEDIA_TYPES", "ViewedRecording"]
 

@@ -2,8 +2,11 @@
 
     open_video("pen.mp4", width=224, height=224)       frames.py    what comes out
         source.py    what the user named -> list of files, or an address
-        decoder.py   one file -> decoded pictures, honest errors
-        reader.py    pictures -> timestamps, one recording out of many files, resuming
+        opening.py   a file or an address -> an open container
+        headers.py   what its headers claim
+        decoder.py   one container -> decoded pictures, honest errors
+        parts.py     pictures -> timestamps, one recording out of many files
+        reader.py    all of it, and where to go on after a break
         clocks.py    the container's timestamps, or a camera's
         pictures.py  a decoded picture, RGB when somebody looks
         sampling.py  timestamps -> ticks: which frame is shown when
@@ -26,8 +29,8 @@ Needs numpy and PyAV only.
 
 from __future__ import annotations
 
-from vigilia.video.decoder import VideoInfo, probe
 from vigilia.video.frames import Frame, Gap, Position, Sample
+from vigilia.video.headers import VideoInfo, probe
 from vigilia.video.prefetch import prefetch
 from vigilia.video.reader import VideoReader, open_video
 from vigilia.video.sampling import sample

@@ -7,20 +7,16 @@ as a matter of course: its damaged packets are counted and passed over.
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
 import av
 from av.stream import Disposition
 
 from vigilia.errors import OptionError, VideoError
+from vigilia.video.opening import check_file, open_container
 
-__all__ = ["Decoder", "DecodingStopped", "VideoInfo", "probe"]
-
-OPEN_TIMEOUT_SECONDS = 10.0
-READ_TIMEOUT_SECONDS = 10.0
+__all__ = ["Decoder", "DecodingStopped", "describe_stream"]
 
 # FFmpeg's own preference for the default stream, in pixels.
 _DEFAULT_STREAM_BONUS = 5_000_000
@@ -34,67 +30,6 @@ _HEADER_BYTES = 1 << 20
 
 class DecodingStopped(Exception):
     """No further picture can be decoded; the text says why."""
-
-
-@dataclass(frozen=True)
-class VideoInfo:
-    """What a file's headers claim; nothing is decoded.
-
-    Attributes:
-        path: the file.
-        container: FFmpeg's name of the format.
-        codec: FFmpeg's name of the codec, e.g. `h264`.
-        pixel_format: e.g. `yuv420p`; None if the header does not say.
-        width: stored width, before rotation and pixel aspect.
-        height: stored height.
-        frame_rate: average, None if unknown. Never a way to compute times.
-        duration_seconds: None if unknown.
-        frames: how many the header claims, None if it does not say. Often wrong.
-        size_bytes: of the file.
-        streams: every video stream as text, e.g. `h264 320x180`, in order.
-        stream: the index among them that is read by default.
-        audio_streams: how many.
-    """
-
-    path: Path
-    container: str
-    codec: str
-    pixel_format: str | None
-    width: int
-    height: int
-    frame_rate: float | None
-    duration_seconds: float | None
-    frames: int | None
-    size_bytes: int
-    streams: tuple[str, ...]
-    stream: int
-    audio_streams: int
-
-
-def probe(path: str | Path) -> VideoInfo:
-    """Reads a file's headers.
-
-    Raises:
-        VideoError: it cannot be opened or holds no video.
-    """
-    path = Path(path)
-    with contextlib.closing(Decoder(path, name=str(path))) as decoder:
-        video = decoder.video_streams
-        return VideoInfo(
-            path=path,
-            container=decoder.container.format.name,
-            codec=decoder.stream.codec_context.codec.name,
-            pixel_format=decoder.stream.codec_context.pix_fmt,
-            width=decoder.stream.codec_context.width,
-            height=decoder.stream.codec_context.height,
-            frame_rate=decoder.frame_rate,
-            duration_seconds=decoder.duration_seconds,
-            frames=decoder.stream.frames or None,
-            size_bytes=path.stat().st_size,
-            streams=tuple(_describe(stream) for stream in video),
-            stream=video.index(decoder.stream),
-            audio_streams=len(decoder.container.streams.audio),
-        )
 
 
 class Decoder:
@@ -138,8 +73,8 @@ class Decoder:
 
     def _open(self, threads: int) -> None:
         if isinstance(self.where, Path):
-            _check_file(self.where, self.name)
-        self.container = _open_container(self.where, self.name, self._format)
+            check_file(self.where, self.name)
+        self.container = open_container(self.where, self.name, self._format)
         try:
             self.video_streams = [
                 stream
@@ -169,7 +104,7 @@ class Decoder:
         if self._stream_choice is None:
             return max(streams, key=_preference)
         if not 0 <= self._stream_choice < len(streams):
-            found = ", ".join(f"{i}: {_describe(stream)}" for i, stream in enumerate(streams))
+            found = ", ".join(f"{i}: {describe_stream(stream)}" for i, stream in enumerate(streams))
             raise OptionError(
                 f"{self.name}: stream={self._stream_choice} does not exist; it holds {found}"
             )
@@ -324,50 +259,7 @@ def _preference(stream: av.VideoStream) -> int:
     return bonus + (context.width * context.height if context else 0)
 
 
-def _describe(stream: av.VideoStream) -> str:
+def describe_stream(stream: av.VideoStream) -> str:
+    """Codec and stored size of a stream, e.g. `h264 320x180`."""
     context = stream.codec_context
     return f"{context.codec.name} {context.width}x{context.height}" if context else "unknown codec"
-
-
-def _check_file(path: Path, name: str) -> None:
-    try:
-        with path.open("rb") as file:
-            empty = not file.read(1)
-    except FileNotFoundError:
-        raise VideoError(f"{name}: there is no such file; check the path") from None
-    except PermissionError:
-        raise VideoError(
-            f"{name}: no permission to read it; change its permissions or run as its owner"
-        ) from None
-    except OSError as error:
-        raise VideoError(f"{name}: cannot be read ({error.strerror}); check the disk") from error
-    if empty:
-        raise VideoError(f"{name}: the file is empty (0 bytes); copy or record it again")
-
-
-def _open_container(
-    where: str | Path, name: str, format: str | None
-) -> av.container.InputContainer:
-    if isinstance(where, Path):
-        # "file:" keeps FFmpeg from reading "12:30.mp4" as a protocol.
-        target, timeout, options = f"file:{where.absolute()}", None, {}
-    else:
-        target, timeout = where, (OPEN_TIMEOUT_SECONDS, READ_TIMEOUT_SECONDS)
-        # UDP loses packets under load and shows it as smeared pictures.
-        options = {"rtsp_transport": "tcp"} if where.lower().startswith("rtsp") else {}
-    try:
-        return av.open(
-            target, format=format, options=options, timeout=timeout, metadata_errors="ignore"
-        )
-    except (av.FFmpegError, OSError, ValueError) as error:
-        problem = getattr(error, "strerror", None) or type(error).__name__
-    # Raised out here so that FFmpeg's error, whose text has the password, is not its context.
-    if isinstance(where, Path):
-        raise VideoError(
-            f"{name}: cannot be opened as a video ({problem}); "
-            "it is damaged, incomplete or not a video: copy it again or name another file"
-        )
-    raise VideoError(
-        f"{name}: cannot be opened ({problem}); "
-        "check that it is switched on, the address, the user name and the password"
-    )

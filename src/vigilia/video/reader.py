@@ -8,19 +8,16 @@ from __future__ import annotations
 
 import contextlib
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import TracebackType
 
 import av
-import numpy as np
 
-from vigilia.errors import BrokenVideoError, OptionError, VideoError
-from vigilia.video.clocks import Clock, LiveClock
-from vigilia.video.decoder import Decoder, DecodingStopped
+from vigilia.errors import OptionError, VideoError
 from vigilia.video.frames import Frame, Gap, Position, Sample, checksum
+from vigilia.video.parts import Parts
 from vigilia.video.pictures import DecodedFrame
-from vigilia.video.resize import PictureConverter, displayed_size
 from vigilia.video.sampling import TOLERANCE_SECONDS, sample
 from vigilia.video.source import Source, resolve
 
@@ -81,9 +78,10 @@ class VideoReader:
     is left out and counted in `dropped_frames`. All frames have one size, the first frame's: a
     part or a camera that changes its resolution is resized to it.
 
-    A folder is one recording: the first part keeps its own timestamps, and each later one is
-    shifted so that its first frame comes one frame interval after the last frame of the part
-    before.
+    A folder is one recording; `parts` says how its files are laid end to end.
+
+    Whoever wants to look at each decoded picture at its own size gives `on_picture`, which is
+    called in the thread that reads and must be quick.
 
     Use it as a context manager. `close` may be called while another thread reads: it waits for
     the frame under way.
@@ -91,11 +89,9 @@ class VideoReader:
     Attributes:
         name: for messages; holds no password.
         parts: the files, in order; empty for a camera or an address.
-        live: a camera: what is not read in time is lost.
         width, height: of the frames delivered.
         start_seconds: time of the first tick: the first frame's timestamp, or as asked for.
         frame_rate: average in the header, for information only; None if unknown.
-        dropped_frames: left out because their timestamps lay in the past.
         position: where the last sample taken from `samples` stands; None before the first.
     """
 
@@ -113,40 +109,43 @@ class VideoReader:
         threads: int = 0,
         start_seconds: float | None = None,
         eco: bool = False,
+        on_picture: Callable[[av.VideoFrame], None] | None = None,
     ) -> None:
         self.name = source.name
         self.parts = source.parts
-        self.live = source.live
-        self.dropped_frames = 0
-        self._source = source
-        self._stream = stream
-        self._threads = threads
-        self._eco = eco
-        self._convert = PictureConverter()
-        self._decoder: Decoder | None = None
-        self._latest = -np.inf
-        self._guessed_time = False
-        self._size = size
+        self._parts = Parts(
+            source, stream=stream, size=size, threads=threads, eco=eco, on_picture=on_picture
+        )
         self._last_sample: Sample | None = None
         self._closed = False
         self._first_duration: float | None = None
         # Closing a container that another thread decodes from would crash the process.
         self._lock = threading.Lock()
         try:
-            self._frames = self._restart()
+            self._frames = self._parts.read()
             self._pending: DecodedFrame | None = self._first(start_seconds)
         except BaseException:
             self.close()
             raise
-        decoder = self._decoder
+        decoder = self._parts.decoder
         assert decoder is not None
-        assert self._size is not None
-        self.width, self.height = self._size
+        assert self._parts.size is not None
+        self.width, self.height = self._parts.size
         self.start_seconds = self._pending.seconds if start_seconds is None else start_seconds
         self.frame_rate = decoder.frame_rate
         self._first_duration = decoder.duration_seconds
         if source.address is not None and not self.live:
-            self.live = decoder.duration_seconds is None
+            self._parts.live = decoder.duration_seconds is None
+
+    @property
+    def live(self) -> bool:
+        """A camera: what is not read in time is lost."""
+        return self._parts.live
+
+    @property
+    def dropped_frames(self) -> int:
+        """How many were left out because their timestamps lay in the past."""
+        return self._parts.dropped_frames
 
     @property
     def duration_seconds(self) -> float | None:
@@ -172,7 +171,8 @@ class VideoReader:
     @property
     def corrupt_packets(self) -> int:
         """How many damaged packets a camera has sent; a file stops at the first."""
-        return 0 if self._decoder is None else self._decoder.corrupt_packets
+        decoder = self._parts.decoder
+        return 0 if decoder is None else decoder.corrupt_packets
 
     def __iter__(self) -> Iterator[Frame]:
         return self
@@ -233,8 +233,7 @@ class VideoReader:
         """Ends the reading; idempotent."""
         with self._lock:
             self._closed = True
-            if self._decoder is not None:
-                self._decoder.close()
+            self._parts.close()
 
     def __enter__(self) -> VideoReader:
         return self
@@ -277,13 +276,13 @@ class VideoReader:
             return first
         shown = None
         if len(self.parts) == 1:
-            frames = self._restart(seek_seconds=start_seconds - _SEEK_MARGIN_SECONDS)
+            frames = self._parts.read(seek_seconds=start_seconds - _SEEK_MARGIN_SECONDS)
             with contextlib.suppress(VideoError):  # a seek may land behind the last frame
                 shown = next(frames, None)
-            if shown is not None and (self._guessed_time or shown.seconds > start_seconds):
+            if shown is not None and (self._parts.guessed_time or shown.seconds > start_seconds):
                 shown = None
         if shown is None:
-            frames = self._restart()
+            frames = self._parts.read()
             shown = next(frames)
         for frame in frames:
             if frame.seconds > start_seconds + TOLERANCE_SECONDS:
@@ -317,9 +316,9 @@ class VideoReader:
             # A seek may land in damage, or beside the frame, in a file that reads well in order.
             frame = None
             with contextlib.suppress(VideoError):
-                frame = self._match(position, self._restart(part, offset, near), sought=True)
+                frame = self._match(position, self._parts.read(part, offset, near), sought=True)
             if frame is None:
-                frame = self._match(position, self._restart(part, offset), sought=False)
+                frame = self._match(position, self._parts.read(part, offset), sought=False)
         if frame is not None:
             return frame
         raise VideoError(
@@ -333,107 +332,13 @@ class VideoReader:
     ) -> DecodedFrame | None:
         for frame in frames:
             # Times that are counted up from the landing place of a seek mean nothing.
-            if frame.seconds > position.frame_seconds or (sought and self._guessed_time):
+            if frame.seconds > position.frame_seconds or (sought and self._parts.guessed_time):
                 return None
             same_time = frame.seconds == position.frame_seconds
             if same_time and checksum(frame.pixels) == position.checksum:
                 self._frames, self._pending = frames, None
                 return frame
         return None
-
-    def _restart(
-        self, part: int = 0, offset: float = 0.0, seek_seconds: float | None = None
-    ) -> Iterator[DecodedFrame]:
-        self._latest = -np.inf
-        self._guessed_time = False
-        self.dropped_frames = 0
-        return self._read(part, offset, seek_seconds)
-
-    def _read(
-        self, first_part: int, offset: float, seek_seconds: float | None
-    ) -> Iterator[DecodedFrame]:
-        """Frames from a part on; `offset` is added to the first part's timestamps."""
-        places: tuple[str | Path, ...] = self.parts or (self._source.address or "",)
-        last: DecodedFrame | None = None
-        for number in range(first_part, len(places)):
-            where = places[number]
-            name = str(where) if isinstance(where, Path) else self.name
-            part = where.name if isinstance(where, Path) and len(places) > 1 else ""
-            try:
-                decoder = self._open(where, name)
-            except VideoError as error:
-                if last is None:
-                    raise
-                raise BrokenVideoError(str(error), last.seconds) from error
-            if number == first_part and seek_seconds is not None and not decoder.seek(seek_seconds):
-                return
-            clock = LiveClock() if self.live else Clock(decoder)
-            found = False
-            try:
-                for picture in decoder.pictures():
-                    seconds, duration = clock.read(picture)
-                    self._guessed_time |= clock.guessed and not found
-                    if not found and last is not None:
-                        offset = last.seconds + last.duration_seconds - seconds
-                    found = True
-                    seconds += offset
-                    if seconds < self._latest:
-                        self.dropped_frames += 1
-                        continue
-                    self._latest = seconds
-                    last = self._lazy(picture, decoder, seconds, duration, part, offset)
-                    yield last
-            except DecodingStopped as error:
-                raise self._broken(name, decoder, str(error), last) from None
-            if not found:
-                raise self._broken(name, decoder, "its headers announce frames, none came", last)
-
-    def _lazy(
-        self,
-        picture: av.VideoFrame,
-        decoder: Decoder,
-        seconds: float,
-        duration: float,
-        part: str,
-        offset: float,
-    ) -> DecodedFrame:
-        if self._size is None:
-            self._size = displayed_size(picture, decoder.pixel_aspect)
-        return DecodedFrame(picture, self._convert, self._size, seconds, duration, part, offset)
-
-    def _open(self, where: str | Path, name: str) -> Decoder:
-        if self._decoder is not None:
-            self._decoder.close()
-        self._decoder = Decoder(
-            where,
-            name=name,
-            format=self._source.format,
-            live=self.live,
-            stream=self._stream,
-            threads=self._threads,
-            eco=self._eco,
-        )
-        return self._decoder
-
-    def _broken(
-        self, name: str, decoder: Decoder, reason: str, last: DecodedFrame | None
-    ) -> VideoError:
-        if self.live:
-            return BrokenVideoError(
-                f"{name}: the connection broke ({reason}); connect again",
-                None if last is None else last.seconds,
-            )
-        if last is not None:
-            return BrokenVideoError(
-                f"{name}: broken after {last.seconds:.3f} s ({reason}); what came before was "
-                "read: copy the file again or repair it",
-                last.seconds,
-            )
-        if decoder.is_encrypted():
-            return VideoError(f"{name}: the video is encrypted; decrypt it first")
-        return VideoError(
-            f"{name}: not one frame can be decoded ({reason}); copy it again or name another file"
-        )
 
 
 def _chain(frame: DecodedFrame, frames: Iterator[DecodedFrame]) -> Iterator[DecodedFrame]:
