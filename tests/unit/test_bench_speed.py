@@ -14,7 +14,8 @@ from conftest import tiny_model
 from vigilia.bench.speed.plots import plot_speed
 from vigilia.bench.speed.speed import measure_speed
 from vigilia.bench.speed.updates import Update, update_of
-from vigilia.cli.bench_updates import print_speed
+from vigilia.cli.bench_updates import print_speed, speed
+from vigilia.errors import OptionError
 
 
 @pytest.fixture
@@ -80,3 +81,15 @@ def test_an_update_of_a_model_moves_its_stream_on_and_is_counted(
     print_speed(report, size=32, machine="here")
     assert "tiny" in capsys.readouterr().out
     assert json.dumps([row.name for row in report.rows]) == '["tiny", "tiny"]'
+
+
+def test_eight_bits_have_no_peak_and_unknown_precisions_are_refused(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    row = Update("ours", "int8", lambda: None, 4.0, 7)
+    report = measure_speed([row], rounds=1)
+    assert report.rows[0].share_of_peak is None
+    print_speed(report, size=32, machine="here")
+    assert "int8" in capsys.readouterr().out
+    with pytest.raises(OptionError, match="float32, bf16, int8, got 'int4'"):
+        speed(precision=["int4"])

@@ -33,6 +33,13 @@ def speed(
         list[str] | None,
         typer.Option(help="none, fam, ...; may be repeated. [default: none and fam]"),
     ] = None,
+    precision: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="float32, bf16, int8 (exported only); may be repeated. [default: float32, int8, "
+            "and bf16 where the processor has instructions for it]"
+        ),
+    ] = None,
     threads: Annotated[
         int | None, typer.Option(metavar="N", min=1, help="[default: as many as torch takes]")
     ] = None,
@@ -57,7 +64,8 @@ def speed(
     The first row is what a user would otherwise run: 32 frames, every 8 frames, everything computed
     anew. The others give labels at the same rate: clip mode, incremental mode, with and without
     memory, in float32 and bf16, and exported, under ONNX Runtime and OpenVINO. All are timed from
-    decoded frames to logits, in turn, and the best round of each counts.
+    decoded frames to logits, in turn, and the best round of each counts. What an eight-bit export
+    is worth is for `vigilia export --check` to say; here only its time is taken.
 
     Examples:
 
@@ -70,8 +78,9 @@ def speed(
     from vigilia.bench.speed.machine import describe_device
     from vigilia.bench.speed.plots import plot_speed
     from vigilia.bench.speed.speed import measure_speed
-    from vigilia.bench.speed.updates import own_updates, yardstick
+    from vigilia.bench.speed.updates import DTYPES, own_updates, yardstick
 
+    precisions = _precisions(precision)
     if threads is not None:
         torch.set_num_threads(threads)
     torch.manual_seed(0)
@@ -83,13 +92,14 @@ def speed(
 
         def on_model(name: str, model: StreamClassifier, gflop: float) -> Sequence[Update]:
             errors.print(f"exporting {name}")
-            return _exported(name, model, gflop, Path(folder))
+            return _exported(name, model, gflop, Path(folder), precisions)
 
         updates, weights = yardstick(size, compiled=compiled)
         updates += own_updates(
             weights,
             size=size,
             memories=tuple(memory or ("none", "fam")),
+            precisions=[one for one in precisions if one in DTYPES],
             compiled=compiled,
             on_model=on_model if exported else None,
         )
@@ -123,7 +133,7 @@ def print_speed(report: SpeedReport, *, size: int, machine: str) -> None:
                 f"{row.times:.1f}",
                 f"{row.mean_times:.1f}",
                 f"{row.gflop:.1f}",
-                f"{row.share_of_peak:.0%}",
+                "" if row.share_of_peak is None else f"{row.share_of_peak:.0%}",
                 megabytes(row.state_bytes),
             ]
             for row in report.rows
@@ -133,16 +143,39 @@ def print_speed(report: SpeedReport, *, size: int, machine: str) -> None:
     output.print(f"{machine}; matrix products, GFLOP/s: {', '.join(peaks)}")
 
 
-def _exported(name: str, model: StreamClassifier, gflop: float, folder: Path) -> list[Update]:
-    """The model's step under ONNX Runtime in float32 and under OpenVINO in float32 and bf16."""
+def _precisions(asked: list[str] | None) -> tuple[str, ...]:
+    import torch
+
+    from vigilia.errors import OptionError
+    from vigilia.running.model import fast_dtype
+
+    for one in asked or ():
+        if one not in RUNTIMES:
+            raise OptionError(f"precision must be one of {', '.join(RUNTIMES)}, got {one!r}")
+    has_bf16 = fast_dtype(torch.device("cpu")) is not None
+    return tuple(one for one in RUNTIMES if (one in asked if asked else one != "bf16" or has_bf16))
+
+
+RUNTIMES = {
+    "float32": ("onnxruntime", "openvino"),
+    "bf16": ("openvino",),
+    "int8": ("onnxruntime",),
+}
+"""What runs an exported step in each precision."""
+
+
+def _exported(
+    name: str, model: StreamClassifier, gflop: float, folder: Path, precisions: Sequence[str]
+) -> list[Update]:
+    """The model's step as other runtimes run it."""
     from vigilia.bench.speed.updates import update_of
     from vigilia.export import ExportedStep, export_model
 
     updates = []
     path = folder / "step.onnx"
-    for precision in ("float32", "bf16"):
+    for precision in precisions:
         export_model(model, path, precision=precision)
-        for runtime in ("onnxruntime", "openvino") if precision == "float32" else ("openvino",):
+        for runtime in RUNTIMES[precision]:
             step = ExportedStep(path, runtime=runtime)
             updates.append(update_of(f"{name}, {runtime}", step, precision=precision, gflop=gflop))
     return updates

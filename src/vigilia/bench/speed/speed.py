@@ -26,14 +26,14 @@ class SpeedRow:
 
     Attributes:
         name: what was timed.
-        precision: float32 or bf16.
+        precision: float32, bf16 or int8.
         seconds: of the fastest update.
         mean_seconds: of an update in the fastest round: a memory that writes every fourth time
             shows here what writing costs.
         times: updates a second over those of the first row, by `seconds`.
         mean_times: likewise, by `mean_seconds`.
         gflop: of one update, counted.
-        share_of_peak: of the rate of matrix products in this precision.
+        share_of_peak: of the rate of matrix products in this precision; None for int8.
         state_bytes: what a stream remembers.
     """
 
@@ -44,7 +44,7 @@ class SpeedRow:
     times: float
     mean_times: float
     gflop: float
-    share_of_peak: float
+    share_of_peak: float | None
     state_bytes: int
 
 
@@ -88,6 +88,7 @@ def measure_speed(
     matrices = {
         name: torch.randn(PEAK_SIZE, PEAK_SIZE).to(DTYPES[name])
         for name in dict.fromkeys(one.precision for one in updates)
+        if name in DTYPES
     }
     peak_seconds = dict.fromkeys(matrices, float("inf"))
     least = [float("inf")] * len(updates)
@@ -113,7 +114,9 @@ def measure_speed(
                 times=least[0] / seconds,
                 mean_times=means[0] / mean,
                 gflop=one.gflop,
-                share_of_peak=one.gflop / seconds / peak[one.precision],
+                share_of_peak=one.gflop / seconds / peak[one.precision]
+                if one.precision in peak
+                else None,
                 state_bytes=one.state_bytes,
             )
             for one, seconds, mean in zip(updates, least, means, strict=True)

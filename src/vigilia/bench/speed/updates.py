@@ -34,7 +34,7 @@ class Update:
 
     Attributes:
         name: of the row.
-        precision: float32 or bf16, of nearly all of the work.
+        precision: float32, bf16 or int8, of nearly all of the work.
         call: makes one update.
         gflop: of one, counted.
         state_bytes: what a stream remembers.
