@@ -10,8 +10,10 @@ from vigilia.layers.windows import (
     Size,
     fit_window,
     pad_to_multiple,
+    partition_shifted,
     partition_windows,
     relative_position_bias,
+    reverse_shifted,
     reverse_windows,
     shift_plan,
     window_attention,
@@ -41,7 +43,7 @@ def test_reversing_a_partition_gives_the_grid_back(
     x = torch.randn(streams, *grid, 5)
     assert torch.equal(reverse_windows(partition_windows(x, window), window, grid), x)
     plan = shift_plan(streams, grid, window, shift, CPU)
-    assert torch.equal(plan.reverse(plan.partition(x), grid), x)
+    assert torch.equal(reverse_shifted(partition_shifted(x, plan), plan, grid), x)
 
 
 @pytest.mark.parametrize(("grid", "window", "shift"), GRIDS)
@@ -52,7 +54,7 @@ def test_a_shift_plan_holds_the_windows_of_the_rolled_grid(
     rolled = x.roll([-offset for offset in shift], dims=(1, 2, 3))
     expected = sorted(partition_windows(rolled, window).squeeze(-1).tolist())
     plan = shift_plan(2, grid, window, shift, CPU)
-    assert sorted(plan.partition(x).squeeze(-1).tolist()) == expected
+    assert sorted(partition_shifted(x, plan).squeeze(-1).tolist()) == expected
     assert 1 < len(plan.groups) <= 8
     assert sum(count for count, _ in plan.groups) == len(expected)
 
@@ -60,7 +62,7 @@ def test_a_shift_plan_holds_the_windows_of_the_rolled_grid(
 def test_a_line_of_four_shifted_by_one_wraps_into_its_last_window() -> None:
     plan = shift_plan(2, (4, 1, 1), (2, 1, 1), (1, 0, 0), CPU)
     x = torch.arange(8).view(2, 4, 1, 1, 1)
-    assert plan.partition(x).squeeze(-1).tolist() == [[1, 2], [5, 6], [3, 0], [7, 4]]
+    assert partition_shifted(x, plan).squeeze(-1).tolist() == [[1, 2], [5, 6], [3, 0], [7, 4]]
     (first, free), (second, seam) = plan.groups
     assert (first, free, second) == (2, None, 2)
     assert seam is not None
@@ -141,12 +143,12 @@ def test_window_attention_is_dense_attention_between_tokens_of_a_cell(
 
     def into_windows(x: Tensor) -> Tensor:
         x = x.flatten(4)
-        windows = partition_windows(x, window) if plan is None else plan.partition(x)
+        windows = partition_windows(x, window) if plan is None else partition_shifted(x, plan)
         return windows.unflatten(-1, (heads, width)).transpose(1, 2)
 
     bias = relative_position_bias(table, window, 24)
     out = window_attention(into_windows(q), into_windows(k), into_windows(v), bias, plan)
-    out = reverse_windows(out, window, grid) if plan is None else plan.reverse(out, grid)
+    out = reverse_windows(out, window, grid) if plan is None else reverse_shifted(out, plan, grid)
     expected = dense_attention(q, k, v, table, window, shift)
     torch.testing.assert_close(out, expected, rtol=1e-5, atol=1e-5)
     if with_gradient:
@@ -163,7 +165,7 @@ def test_constants_made_during_inference_serve_training() -> None:
         relative_position_bias(torch.zeros(5 * 3 * 1, 1), window, 6)
     x = torch.randn(1, *grid, 2, requires_grad=True)
     plan = shift_plan(1, grid, window, shift, CPU)
-    plan.reverse(plan.partition(x), grid).sum().backward()
+    reverse_shifted(partition_shifted(x, plan), plan, grid).sum().backward()
     table = torch.zeros(5 * 3 * 1, 1, requires_grad=True)
     relative_position_bias(table, window, 6).sum().backward()
     assert x.grad is not None

@@ -20,8 +20,10 @@ from vigilia.layers.windows import (
     Size,
     fit_window,
     pad_to_multiple,
+    partition_shifted,
     partition_windows,
     relative_position_bias,
+    reverse_shifted,
     reverse_windows,
     shift_plan,
     window_attention,
@@ -87,7 +89,7 @@ class ShiftedWindowAttention(nn.Module):
         grid = (x.shape[1], x.shape[2], x.shape[3])
         if any(shift):
             plan = shift_plan(x.shape[0], grid, window, shift, x.device)
-            windows = plan.partition(x)
+            windows = partition_shifted(x, plan)
         else:
             plan = None
             windows = partition_windows(x, window)
@@ -96,7 +98,7 @@ class ShiftedWindowAttention(nn.Module):
         bias = relative_position_bias(self.bias_table, self.window_size, windows.shape[1])
         windows = self.proj(window_attention(q, k, v, bias, plan))  # (B * G, N, D)
         if plan is not None:
-            x = plan.reverse(windows, grid)
+            x = reverse_shifted(windows, plan, grid)
         else:
             x = reverse_windows(windows, window, grid)
         return x[:, :frames, :height, :width]

@@ -21,8 +21,10 @@ __all__ = [
     "Size",
     "fit_window",
     "pad_to_multiple",
+    "partition_shifted",
     "partition_windows",
     "relative_position_bias",
+    "reverse_shifted",
     "reverse_windows",
     "shift_plan",
     "window_attention",
@@ -81,8 +83,11 @@ def relative_position_bias(table: Tensor, window: Size, tokens: int) -> Tensor:
         window: the full window that the table covers.
         tokens: N, the number of tokens of the window in use.
     """
-    build = _bias_rows.__wrapped__ if torch.compiler.is_compiling() else _bias_rows
-    rows = build(window, tokens, table.device)
+    if torch.compiler.is_dynamo_compiling():
+        rows = _constant_bias_rows(window, tokens, table.device)
+    else:
+        build = _bias_rows.__wrapped__ if torch.compiler.is_compiling() else _bias_rows
+        rows = build(window, tokens, table.device)
     return table.t().index_select(1, rows).view(-1, tokens, tokens)
 
 
@@ -105,16 +110,18 @@ class ShiftPlan:
     inverse: Tensor
     groups: tuple[tuple[int, Tensor | None], ...]
 
-    def partition(self, x: Tensor) -> Tensor:
-        """x: (B, T, H, W, D) -> (G * B, N, D)."""
-        count = sum(windows for windows, _ in self.groups)
-        tokens = x.reshape(-1, x.shape[-1]).index_select(0, self.order)
-        return tokens.view(count, -1, x.shape[-1])
 
-    def reverse(self, windows: Tensor, grid: Size) -> Tensor:
-        """windows: (G * B, N, D) -> (B, T, H, W, D)."""
-        tokens = windows.reshape(-1, windows.shape[-1]).index_select(0, self.inverse)
-        return tokens.view(-1, *grid, windows.shape[-1])
+def partition_shifted(x: Tensor, plan: ShiftPlan) -> Tensor:
+    """x: (B, T, H, W, D) -> (G * B, N, D), in the order of the plan."""
+    count = sum([windows for windows, _ in plan.groups])
+    tokens = x.reshape(-1, x.shape[-1]).index_select(0, plan.order)
+    return tokens.view(count, -1, x.shape[-1])
+
+
+def reverse_shifted(windows: Tensor, plan: ShiftPlan, grid: Size) -> Tensor:
+    """windows: (G * B, N, D) -> (B, T, H, W, D), the inverse of `partition_shifted`."""
+    tokens = windows.reshape(-1, windows.shape[-1]).index_select(0, plan.inverse)
+    return tokens.view(-1, *grid, windows.shape[-1])
 
 
 def shift_plan(
@@ -125,6 +132,8 @@ def shift_plan(
     Args:
         grid: (T, H, W) in tokens, multiples of the window.
     """
+    if torch.compiler.is_dynamo_compiling():
+        return _constant_shift_plan(streams, grid, window, shift, device)
     build = _shift_plan.__wrapped__ if torch.compiler.is_compiling() else _shift_plan
     return build(streams, grid, window, shift, device)
 
@@ -205,3 +214,15 @@ def _windows(grid: np.ndarray, window: Size) -> np.ndarray:
     (frames, height, width), (t, h, w) = grid.shape, window
     parts = grid.reshape(frames // t, t, height // h, h, width // w, w)
     return parts.transpose(0, 2, 4, 1, 3, 5).reshape(-1, t * h * w)
+
+
+@torch.compiler.assume_constant_result
+def _constant_bias_rows(window: Size, tokens: int, device: torch.device) -> Tensor:
+    return _bias_rows(window, tokens, device)
+
+
+@torch.compiler.assume_constant_result
+def _constant_shift_plan(
+    streams: int, grid: Size, window: Size, shift: Size, device: torch.device
+) -> ShiftPlan:
+    return _shift_plan(streams, grid, window, shift, device)

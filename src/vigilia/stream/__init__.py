@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from vigilia.stream.classifier import StreamClassifier
+from vigilia.stream.compiling import compiled
 from vigilia.stream.creation import (
     build_model,
     create_model,
@@ -19,6 +20,7 @@ __all__ = [
     "StreamClassifier",
     "StreamState",
     "build_model",
+    "compiled",
     "create_model",
     "incremental",
     "nearest_names",
