@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import logging
 from collections.abc import Iterator
-from pathlib import Path
 
 import av
 
@@ -14,9 +13,9 @@ from vigilia.errors import CheckpointError
 from vigilia.relevance import GateOptions
 from vigilia.running.classify import start
 from vigilia.serving.cameras import Watch, camera_items
-from vigilia.serving.journal import Journal
+from vigilia.serving.ledger import Ledger, SnapshotStore
 from vigilia.serving.recordings import WatchedReader, recording_identity, recording_items
-from vigilia.serving.snapshots import Snapshot, load_snapshot
+from vigilia.serving.snapshots import Snapshot
 from vigilia.serving.watched import Watched
 from vigilia.stream import StreamClassifier
 from vigilia.video import Gap, Sample
@@ -33,9 +32,8 @@ class Feeding:
     Args:
         engine: that takes them.
         model: of the engine.
-        model_hash: `vigilia.running.recording.fingerprint` of it.
-        journal: says how far streams are labelled.
-        folder: of the snapshots.
+        ledger: says how far streams are labelled.
+        snapshots: of the streams.
     """
 
     def __init__(
@@ -43,19 +41,13 @@ class Feeding:
         engine: StepEngine,
         model: StreamClassifier,
         *,
-        model_hash: str,
-        journal: Journal,
-        folder: Path,
+        ledger: Ledger,
+        snapshots: SnapshotStore,
     ) -> None:
         self._engine = engine
         self._model = model
-        self._model_hash = model_hash
-        self._journal = journal
-        self._folder = folder
-
-    def snapshot_path(self, name: str) -> Path:
-        """Where a stream's snapshot lies."""
-        return self._folder / f"{name}.safetensors"
+        self._ledger = ledger
+        self._snapshots = snapshots
 
     def pieces(self, watched: Watched, watch: Watch) -> Iterator[Piece]:
         """Everything a stream has to say from here on; runs in its thread.
@@ -67,7 +59,7 @@ class Feeding:
         engine_name = watched.engine_name
         gate = GateOptions() if options.gate else None
         if not options.live:
-            self._journal.claim(
+            self._ledger.claim(
                 watched.name,
                 {
                     "recording": recording_identity(options.source, follow=options.follow),
@@ -92,15 +84,13 @@ class Feeding:
             yield piece
 
     def _snapshot(self, watched: Watched) -> Snapshot | None:
-        cursor = self._journal.cursor(watched.name)
         fresh = start(self._model)
         try:
-            return load_snapshot(
-                self.snapshot_path(watched.name),
+            return self._snapshots.load(
+                watched.name,
                 fresh=fresh.state,
                 window=fresh.window,
-                model_hash=self._model_hash,
-                until_seconds=None if cursor is None else cursor.until_seconds,
+                until_seconds=self._ledger.until_seconds(watched.name),
             )
         except CheckpointError as error:
             log.warning("the snapshot is passed over", extra={"stream": watched.name, "why": error})
@@ -126,25 +116,23 @@ class Feeding:
         return WatchedReader(source, (pre.width, pre.height), look)
 
     def _camera(self, watched: Watched, watch: Watch) -> Iterator[Sample | Gap]:
-        cursor = self._journal.cursor(watched.name)
-        until = None if cursor is None else cursor.until_seconds
         return camera_items(
             lambda: self._open(watched, resolve(watched.options.source)),
             watch,
             fps=self._model.preprocessing.fps,
             max_gap_seconds=watched.options.max_gap_seconds,
-            wall_start=self._journal.wall_start(watched.name),
+            wall_start=self._ledger.wall_start(watched.name),
             on_wall_start=lambda wall: self._note_wall_start(watched.name, wall),
-            until_seconds=until or 0.0,
+            until_seconds=self._ledger.until_seconds(watched.name) or 0.0,
         )
 
     def _note_wall_start(self, name: str, wall: float) -> None:
-        self._journal.wall_start(name, wall)
+        self._ledger.wall_start(name, wall)
 
     def _recording(self, watched: Watched, watch: Watch, place: Place) -> Iterator[Sample | Gap]:
         options = watched.options
         if options.wall_start is not None:
-            self._journal.wall_start(watched.name, options.wall_start)
+            self._ledger.wall_start(watched.name, options.wall_start)
 
         def note(reader: object) -> None:
             assert isinstance(reader, WatchedReader)

@@ -111,7 +111,7 @@ class _Streams(Collector):
         yield from (up, status, lag, position, age, clips, breaks, spent)
 
     def _of_service(self) -> Iterator[Metric]:
-        supervisor, totals = self._supervisor, self._supervisor.engine.totals()
+        supervisor, totals = self._supervisor, self._supervisor.host.totals()
 
         def gauge(name: str, text: str, value: float) -> GaugeMetricFamily:
             return GaugeMetricFamily(f"vigilia_{name}", text, value=value)

@@ -46,6 +46,7 @@ class Watched:
         declared: it was added over HTTP, and is remembered there.
         status, problem: see `vigilia.serving.schema.Stream`.
         engine_name: in the engine; another one each time it is started.
+        running: whoever steps it has it.
         feeder, watch: the thread that decodes, and how to reach it; None while it does not run.
         place: where the frames stand behind the last result, if a snapshot may be taken there.
         counts: clips by outcome, since the service was started.
@@ -60,6 +61,7 @@ class Watched:
     status: Status = "stopped"
     problem: str = ""
     engine_name: str = ""
+    running: bool = False
     feeder: Feeder | None = None
     watch: Watch | None = None
     place: Place | None = None
@@ -81,11 +83,6 @@ class Watched:
     @property
     def name(self) -> str:
         return self.options.name
-
-    @property
-    def running(self) -> bool:
-        """Whether its thread is there."""
-        return self.feeder is not None
 
     @property
     def memory_wanted(self) -> bool:
