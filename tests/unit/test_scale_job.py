@@ -24,7 +24,7 @@ import vigilia
 from conftest import tiny_model
 from vigilia.errors import BrokenVideoError, OptionError, OutputError, VideoError, VigiliaError
 from vigilia.running import Outcome, RunUpdate, run_many
-from vigilia.scale import job, run_on_ray, staff
+from vigilia.scale import crew, job, run_on_ray, staff
 from vigilia.scale.worker import Worker
 
 MakeVideo = Callable[..., Path]
@@ -151,7 +151,7 @@ class Machines:
 
 @pytest.fixture
 def use(monkeypatch: pytest.MonkeyPatch) -> Callable[[Machines], Machines]:
-    monkeypatch.setattr(staff, "_LOOK_SECONDS", 0.0)
+    monkeypatch.setattr(crew, "_LOOK_SECONDS", 0.0)
     monkeypatch.setattr(staff, "_NEWS_SECONDS", 0.01)
 
     def chosen(machines: Machines) -> Machines:

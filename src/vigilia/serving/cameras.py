@@ -32,7 +32,11 @@ _MOST_BACKLOG_SECONDS = 10.0
 
 
 class Connection(Protocol):
-    """What is needed of `vigilia.video.VideoReader`."""
+    """What is needed of `vigilia.video.VideoReader`.
+
+    One that has `asked_at` and `overlaps` (`prepared.py`) was opened earlier, by a clock like
+    `Watch.clock`, while somebody else still watched the camera.
+    """
 
     start_seconds: float
 
@@ -125,13 +129,14 @@ def camera_items(
                 opened = watch.clock()
                 arrivals = _arrivals(connection, watch, fps, max_gap_seconds)
                 early = _backlog(arrivals, fps)
+                asked = min(asked, getattr(connection, "asked_at", asked))
                 # What came at once was taken while the connection was being opened.
                 ahead = max((tick.tick / fps - (wall - opened) for tick, wall in early), default=0)
                 began = max(min(asked, opened), opened - max(0.0, ahead))
                 if grid is None:
                     grid = TickGrid(fps, began)
                     on_wall_start(began)
-                grid.connect(began)
+                grid.connect(began, overlaps=getattr(connection, "overlaps", False))
                 watch.report("running", "")
                 backoff.reset()
                 yield from _samples(itertools.chain(early, arrivals), grid, watch)

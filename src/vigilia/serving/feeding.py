@@ -12,12 +12,13 @@ from vigilia.engine import Piece, Place, StepEngine, pieces
 from vigilia.errors import CheckpointError
 from vigilia.relevance import GateOptions
 from vigilia.running.classify import start
-from vigilia.serving.cameras import Watch, camera_items
+from vigilia.serving.cameras import Connection, Watch, camera_items
 from vigilia.serving.ledger import Ledger, SnapshotStore
 from vigilia.serving.recordings import WatchedReader, recording_identity, recording_items
 from vigilia.serving.snapshots import Snapshot
 from vigilia.serving.watched import Watched
 from vigilia.stream import StreamClassifier
+from vigilia.timeline.intervals import ROUNDING_SECONDS
 from vigilia.video import Gap, Sample
 from vigilia.video.source import Source, resolve
 
@@ -71,8 +72,7 @@ class Feeding:
         place = Place(start(self._model).window)
         if snapshot is not None:
             self._engine.resume(engine_name, snapshot.state)
-            # A camera's half-filled clip is of the past; its frames do not join new ones.
-            place = snapshot.place if not options.live else place
+            place = self._place_of_camera(watched, snapshot) if options.live else snapshot.place
         items = (
             self._camera(watched, watch) if options.live else self._recording(watched, watch, place)
         )
@@ -82,6 +82,18 @@ class Feeding:
             if watch.stopped.is_set():
                 return  # what the end of the samples flushed is not an end
             yield piece
+
+    def _place_of_camera(self, watched: Watched, snapshot: Snapshot) -> Place:
+        """Where a camera's frames go on.
+
+        Its frames of the past do not join new ones, unless these follow at once: behind the last
+        label, where a stream that was moved is taken over. (Where they do not, a hole comes first
+        and empties the clip.)
+        """
+        until = self._ledger.until_seconds(watched.name)
+        if until is None or abs(until - snapshot.until_seconds) > ROUNDING_SECONDS:
+            return Place(start(self._model).window)
+        return Place(dataclasses.replace(snapshot.place.window, fresh=0))
 
     def _snapshot(self, watched: Watched) -> Snapshot | None:
         fresh = start(self._model)
@@ -108,6 +120,10 @@ class Feeding:
                 engine.changed.wait(0.5)
         return False
 
+    def connect(self, watched: Watched) -> WatchedReader:
+        """Opens a camera."""
+        return self._open(watched, resolve(watched.options.source))
+
     def _open(self, watched: Watched, source: Source) -> WatchedReader:
         def look(picture: av.VideoFrame) -> None:
             watched.picture = picture
@@ -116,8 +132,13 @@ class Feeding:
         return WatchedReader(source, (pre.width, pre.height), look)
 
     def _camera(self, watched: Watched, watch: Watch) -> Iterator[Sample | Gap]:
+
+        def connect() -> Connection:
+            opened, watched.opened = watched.opened, None
+            return opened or self.connect(watched)
+
         return camera_items(
-            lambda: self._open(watched, resolve(watched.options.source)),
+            connect,
             watch,
             fps=self._model.preprocessing.fps,
             max_gap_seconds=watched.options.max_gap_seconds,

@@ -11,7 +11,7 @@ import av
 import numpy as np
 
 from vigilia.engine import Feeder, Place
-from vigilia.serving.cameras import Watch
+from vigilia.serving.cameras import Connection, Watch
 from vigilia.serving.cursor import Cursor
 from vigilia.serving.schema import Status
 from vigilia.serving.stream_options import StreamOptions
@@ -48,6 +48,7 @@ class Watched:
         engine_name: in the engine; another one each time it is started.
         running: whoever steps it has it.
         feeder, watch: the thread that decodes, and how to reach it; None while it does not run.
+        opened: a camera that was opened for it beforehand; taken by the first connection.
         place: where the frames stand behind the last result, if a snapshot may be taken there.
         counts: clips by outcome, since the service was started.
         label_seconds: time in each label since then; None for holes.
@@ -64,6 +65,7 @@ class Watched:
     running: bool = False
     feeder: Feeder | None = None
     watch: Watch | None = None
+    opened: Connection | None = None
     place: Place | None = None
     counts: Counter[str] = field(default_factory=Counter)
     label_seconds: defaultdict[str | None, float] = field(
