@@ -22,7 +22,7 @@ from vigilia.timeline.intervals import ROUNDING_SECONDS
 from vigilia.video import Gap, Sample
 from vigilia.video.source import Source, resolve
 
-__all__ = ["Feeding"]
+__all__ = ["Feeding", "open_camera"]
 
 log = logging.getLogger("vigilia.serving")
 
@@ -120,22 +120,11 @@ class Feeding:
                 engine.changed.wait(0.5)
         return False
 
-    def connect(self, watched: Watched) -> WatchedReader:
-        """Opens a camera."""
-        return self._open(watched, resolve(watched.options.source))
-
-    def _open(self, watched: Watched, source: Source) -> WatchedReader:
-        def look(picture: av.VideoFrame) -> None:
-            watched.picture = picture
-
-        pre = self._model.preprocessing
-        return WatchedReader(source, (pre.width, pre.height), look)
-
     def _camera(self, watched: Watched, watch: Watch) -> Iterator[Sample | Gap]:
 
         def connect() -> Connection:
             opened, watched.opened = watched.opened, None
-            return opened or self.connect(watched)
+            return opened or open_camera(watched, self._model)
 
         return camera_items(
             connect,
@@ -160,7 +149,7 @@ class Feeding:
             watched.duration_seconds = reader.duration_seconds
 
         return recording_items(
-            lambda parts: self._open(watched, Source(options.source, parts=tuple(parts))),
+            lambda parts: _open(watched, self._model, Source(options.source, parts=tuple(parts))),
             watch,
             source=options.source,
             follow=options.follow,
@@ -170,3 +159,16 @@ class Feeding:
             resume=place.position,
             on_open=note,
         )
+
+
+def open_camera(watched: Watched, model: StreamClassifier) -> WatchedReader:
+    """Opens a camera; its pictures become the stream's."""
+    return _open(watched, model, resolve(watched.options.source))
+
+
+def _open(watched: Watched, model: StreamClassifier, source: Source) -> WatchedReader:
+    def look(picture: av.VideoFrame) -> None:
+        watched.picture = picture
+
+    pre = model.preprocessing
+    return WatchedReader(source, (pre.width, pre.height), look)

@@ -1,4 +1,4 @@
-"""A camera that is opened before anybody needs its frames, so that a stream can move without a hole.
+"""A camera that is opened before its frames are needed, so that a stream can move without a hole.
 
 Whoever is to take a stream over opens the camera while the other still watches it, and keeps the
 last seconds of samples. When the other has let go, these reach back to where it stopped.
@@ -17,8 +17,7 @@ from vigilia.video import Gap, Sample
 
 __all__ = ["PreparedConnection"]
 
-KEEP_SECONDS = 10.0
-"""As much as a camera may be behind when it is opened, see `cameras.py`."""
+KEEP_SECONDS = 30.0
 
 _LOOK_SECONDS = 0.5
 
@@ -38,7 +37,6 @@ class PreparedConnection:
         asked_at: when it was opened.
     """
 
-    overlaps = True
     start_seconds = 0.0
 
     def __init__(
@@ -60,7 +58,7 @@ class PreparedConnection:
         threading.Thread(target=self._read, name="vigilia-prepared", daemon=True).start()
 
     @property
-    def held_seconds(self) -> float:
+    def kept_seconds(self) -> float:
         """How far back the samples reach that wait."""
         with self._news:
             return len(self._waiting) / self._fps

@@ -17,6 +17,7 @@ from vigilia.serving.files import EpochSeconds, file_response
 from vigilia.serving.pictures import MOST_PIXELS_WIDE, parts_view
 from vigilia.serving.room import Room
 from vigilia.serving.routes_corrections import corrections_routes
+from vigilia.serving.routes_machines import machines_routes
 from vigilia.serving.schema import (
     ExportFormat,
     MemoryView,
@@ -47,6 +48,7 @@ def routes(room: Room) -> APIRouter:
     of_results(router, room)
     of_pictures(router, room)
     router.include_router(corrections_routes(room))
+    router.include_router(machines_routes(room))
 
     @router.get("/formats")
     def formats() -> list[ExportFormat]:

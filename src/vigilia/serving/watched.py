@@ -46,6 +46,7 @@ class Watched:
         declared: it was added over HTTP, and is remembered there.
         status, problem: see `vigilia.serving.schema.Stream`.
         engine_name: in the engine; another one each time it is started.
+        machine: of a cluster, that watches it or did last; empty where there is none.
         running: whoever steps it has it.
         feeder, watch: the thread that decodes, and how to reach it; None while it does not run.
         opened: a camera that was opened for it beforehand; taken by the first connection.
@@ -62,6 +63,7 @@ class Watched:
     status: Status = "stopped"
     problem: str = ""
     engine_name: str = ""
+    machine: str = ""
     running: bool = False
     feeder: Feeder | None = None
     watch: Watch | None = None
