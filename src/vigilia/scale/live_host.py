@@ -45,7 +45,7 @@ class RayHost:
         cpus: processors of a worker.
         streams: room of a worker.
         batch: streams of a worker that are stepped together; None as in `LocalHost`.
-        snapshot_seconds: how often a stream's state is saved.
+        snapshot_seconds: how often a stream's state is saved; None for `snapshot_pace`.
 
     Raises:
         VigiliaError: there is no such cluster, or Ray is not installed.
@@ -60,7 +60,7 @@ class RayHost:
         cpus: int,
         streams: int,
         batch: int | None,
-        snapshot_seconds: float,
+        snapshot_seconds: float | None,
     ) -> None:
         self._tools = tools
         self._room = streams

@@ -95,7 +95,9 @@ class LiveLoop:
                 self._place()
                 self._book.let_go(self.moves.due())
                 for hand in self._crew.idle:
-                    self._crew.ask(hand, self.taking.taken(hand), _NEWS_SECONDS)
+                    self._crew.ask(
+                        hand, self.taking.taken(hand), _NEWS_SECONDS, len(self._book.placements)
+                    )
                 self._hear()
                 self._look_for_silence()
             self._calls.run()

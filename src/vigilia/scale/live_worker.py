@@ -153,9 +153,16 @@ class LiveWorker:
 
     # What there is to know.
 
-    def told(self, acknowledged: int, seconds: float) -> Told:
-        """What is new, after so many seconds at most; see `Outbox.take`."""
+    def told(self, acknowledged: int, seconds: float, streams: int) -> Told:
+        """What is new.
+
+        Args:
+            acknowledged: see `Outbox.take`.
+            seconds: to wait at most.
+            streams: that the service has, here and elsewhere.
+        """
         self._asked_at = time.monotonic()
+        self._opened.others = max(0, streams - len(self._watched))
         entries = self._outbox.take(acknowledged, seconds)
         # Without the lock: a stream that stops may hold it for long.
         doing = {

@@ -19,6 +19,7 @@ from vigilia.serving.ledger import Ledger, SnapshotStore, Writer
 from vigilia.serving.pictures import Pictures
 from vigilia.serving.results import ResultTaker
 from vigilia.serving.running_streams import Running
+from vigilia.serving.snapshot_pace import snapshot_pace
 from vigilia.serving.stepping import StepThread, StepTimes
 from vigilia.serving.stream_options import StreamOptions
 from vigilia.serving.watched import Watched
@@ -40,8 +41,11 @@ class LocalHost:
         hub: told of their status.
         room: for how many streams the memory is taken.
         batch: streams stepped together; None for 1 on a CPU and 16 elsewhere.
-        snapshot_seconds: how often a stream's state is saved.
+        snapshot_seconds: how often a stream's state is saved; None for `snapshot_pace`.
         on_step: told of every batch.
+
+    Attributes:
+        others: streams elsewhere whose snapshots go to the same disk.
     """
 
     def __init__(
@@ -54,12 +58,13 @@ class LocalHost:
         *,
         room: int,
         batch: int | None = None,
-        snapshot_seconds: float,
+        snapshot_seconds: float | None,
         on_step: StepTimes = lambda seconds, rows: None,
     ) -> None:
         on_cpu = model.init_state(1).logits.device.type == "cpu"
         self.model = model
         self.room = room
+        self.others = 0
         self._writer = writer
         self._engine = StepEngine(
             model,
@@ -69,7 +74,11 @@ class LocalHost:
         )
         feeding = Feeding(self._engine, model, ledger=ledger, snapshots=snapshots)
         self._taker = ResultTaker(
-            self._engine, ledger, writer, snapshots, snapshot_seconds=snapshot_seconds
+            self._engine,
+            ledger,
+            writer,
+            snapshots,
+            snapshot_seconds=self._pace if snapshot_seconds is None else lambda: snapshot_seconds,
         )
         self._running = Running(self._engine, self._taker, feeding, ledger, hub)
         self._steps = StepThread(
@@ -105,6 +114,11 @@ class LocalHost:
             raise OptionError(
                 f"there is room for {there} streams; remove one, or set `most_streams` higher"
             )
+
+    def _pace(self) -> float:
+        totals, pre = self._engine.totals(), self.model.preprocessing
+        frames = pre.clip_frames * pre.height * pre.width * 3
+        return snapshot_pace(totals.streams + self.others, totals.nbytes_per_stream + frames)
 
     def start(self, watched: Watched, *, again: bool = False) -> None:
         """See `Host`."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import sqlite3
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 
@@ -28,7 +28,7 @@ class ResultTaker:
         ledger: says how far streams are labelled.
         writer: of results.
         snapshots: where they are kept.
-        snapshot_seconds: how often they are taken.
+        snapshot_seconds: says how often they are taken.
 
     Attributes:
         writer: likewise.
@@ -42,7 +42,7 @@ class ResultTaker:
         writer: Writer,
         snapshots: SnapshotStore,
         *,
-        snapshot_seconds: float,
+        snapshot_seconds: Callable[[], float],
     ) -> None:
         self._engine = engine
         self._ledger = ledger
@@ -61,10 +61,13 @@ class ResultTaker:
             sound = result.probabilities is not None
             watched.place = result.place if sound else None
             self._note_part(watched, result)
-        for watched in dict.fromkeys(watched for watched, _ in results):
+        streams = list(dict.fromkeys(watched for watched, _ in results))
+        for watched in streams:
             self._keep_for_view(watched)
-            if time.monotonic() - watched.saved_at >= self._snapshot_seconds:
-                self.save(watched)
+        # One at a time: nothing is stepped while it is written, and all began together.
+        oldest = min(streams, key=lambda watched: watched.saved_at)
+        if time.monotonic() - oldest.saved_at >= self._snapshot_seconds():
+            self.save(oldest)
 
     def save(self, watched: Watched) -> None:
         """Saves where a stream stands, if it stands behind a clip; a failure is only noted."""

@@ -68,7 +68,7 @@ class Supervisor:
         folder: of their snapshots; made if absent.
         most_streams: room in the engine.
         batch: streams stepped together; None for 1 on a CPU and 16 elsewhere.
-        snapshot_seconds: how often a stream's state is saved.
+        snapshot_seconds: how often a stream's state is saved; None for `snapshot_pace`.
         hub: who is told of events.
         on_step: told of every batch.
         make_host: who steps them; by default a device of this machine.
@@ -86,7 +86,7 @@ class Supervisor:
         *,
         most_streams: int = 16,
         batch: int | None = None,
-        snapshot_seconds: float = 10.0,
+        snapshot_seconds: float | None = None,
         hub: Hub | None = None,
         on_step: StepTimes = lambda seconds, rows: None,
         make_host: MakeHost | None = None,
