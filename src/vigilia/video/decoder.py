@@ -234,7 +234,7 @@ class Decoder:
                 last_pts = picture.pts
                 yield picture
         except av.FFmpegError as error:
-            reason = error.strerror or type(error).__name__
+            reason = _what(error, f"nothing came for {READ_TIMEOUT_SECONDS:.0f} s")
         if reason is None and not self.live and self._threads != 1 and delivered < self._packets:
             reason = self._error_after(last_pts)
         if reason is None and not self.live:
@@ -360,7 +360,7 @@ def _open_container(
             target, format=format, options=options, timeout=timeout, metadata_errors="ignore"
         )
     except (av.FFmpegError, OSError, ValueError) as error:
-        problem = getattr(error, "strerror", None) or type(error).__name__
+        problem = _what(error, f"no answer within {OPEN_TIMEOUT_SECONDS:.0f} s")
     # Raised out here so that FFmpeg's error, whose text has the password, is not its context.
     if isinstance(where, Path):
         raise VideoError(
@@ -371,3 +371,10 @@ def _open_container(
         f"{name}: cannot be opened ({problem}); "
         "check that it is switched on, the address, the user name and the password"
     )
+
+
+def _what(error: Exception, late: str) -> str:
+    """What FFmpeg says of an error; `late` where it was we who lost patience."""
+    if isinstance(error, av.error.ExitError):
+        return late
+    return getattr(error, "strerror", None) or type(error).__name__
