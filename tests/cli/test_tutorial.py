@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import re
 import shlex
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -60,3 +62,18 @@ def test_the_site_has_pages_that_exist_and_links_lead_somewhere() -> None:
     for page in pages:
         text = (ROOT / "docs" / page).read_text(encoding="utf-8")
         assert set(re.findall(r"\]\(([\w-]+\.md)\)", text)) <= pages, page
+
+
+def test_the_site_is_built_without_a_warning(tmp_path: Path) -> None:
+    pytest.importorskip("mkdocs", reason="the extra `docs` is not installed")
+    done = subprocess.run(
+        [sys.executable, "-m", "mkdocs", "build", "--strict", "--site-dir", str(tmp_path / "site")],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    assert done.returncode == 0, done.stderr
+    page = (tmp_path / "site" / "index.html").read_text(encoding="utf-8")
+    assert "Vigilia" in page
+    assert not re.search(r"<(?:script|link)[^>]+https?://", page), "it works without a network"
