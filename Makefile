@@ -4,14 +4,16 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN = $(VENV)/bin
 JOBS ?= 2
-EXTRAS = dev,train,formats,events,serve,export,bench,nwb,scale
+EXTRAS = dev,train,formats,events,serve,export,bench,nwb,scale,docs
 
-.PHONY: demo test lint types check format clean help weights
+.PHONY: demo test page-test lint types docs check format clean help weights
 
 help:
 	@echo "make demo    set everything up and classify half an hour of simulated video"
 	@echo "make test    set everything up and run the tests"
-	@echo "make check   lint, types and tests: what CI runs"
+	@echo "make check   lint, types, the docs site and tests: what CI runs"
+	@echo "make docs    the documentation as a site, in site/"
+	@echo "make page-test  the page in a real browser; needs Chromium (apt-get install chromium)"
 	@echo "make weights train the demo's models again (about an hour on two cores)"
 
 $(VENV)/.ready: pyproject.toml constraints.txt
@@ -28,6 +30,11 @@ demo: $(VENV)/.ready
 test: $(VENV)/.ready
 	OMP_NUM_THREADS=1 $(BIN)/pytest --numprocesses $(JOBS) --dist loadfile
 
+# The page in the system's Chromium: `make test` skips these where Playwright is not installed.
+page-test: $(VENV)/.ready
+	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[page]'
+	OMP_NUM_THREADS=1 $(BIN)/pytest tests/serving/test_page.py tests/serving/test_live_page.py
+
 lint: $(VENV)/.ready
 	$(BIN)/ruff check src tests scripts benchmarks examples
 	$(BIN)/ruff format --check src tests scripts benchmarks examples
@@ -39,10 +46,14 @@ format: $(VENV)/.ready
 	$(BIN)/ruff format src tests scripts benchmarks examples
 	$(BIN)/ruff check --fix src tests scripts benchmarks examples
 
-check: lint types test
+# Broken links and pages without a place are errors.
+docs: $(VENV)/.ready
+	$(BIN)/mkdocs build --strict
+
+check: lint types docs test
 
 weights: $(VENV)/.ready
 	$(BIN)/python scripts/train_pen.py
 
 clean:
-	rm -rf $(VENV) demo-output build dist *.egg-info
+	rm -rf $(VENV) demo-output build dist site *.egg-info

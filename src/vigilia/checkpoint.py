@@ -16,7 +16,7 @@ from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save
+from safetensors.torch import load, save
 from torch import Tensor, nn
 
 from vigilia.errors import CheckpointError, OptionError
@@ -25,7 +25,15 @@ from vigilia.preprocessing import Preprocessing
 from vigilia.spiking import NeuroSvt, SpikingSpec
 from vigilia.stream import ModelSpec, StreamClassifier, build_model
 
-__all__ = ["load_classifier", "load_model", "read_tensors", "save_model", "save_tensors"]
+__all__ = [
+    "load_classifier",
+    "load_model",
+    "pack_tensors",
+    "read_tensors",
+    "save_model",
+    "save_tensors",
+    "unpack_tensors",
+]
 
 FORMAT = "vigilia-model-1"
 
@@ -154,8 +162,32 @@ def save_tensors(path: str | Path, tensors: Mapping[str, Tensor], header: dict[s
     Raises:
         OutputError: the disk is full or the place may not be written to.
     """
+    write_atomically(Path(path), pack_tensors(tensors, header))
+
+
+def pack_tensors(tensors: Mapping[str, Tensor], header: dict[str, str]) -> bytes:
+    """What `save_tensors` writes."""
     plain = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
-    write_atomically(Path(path), _in_order(save(plain, metadata=header)))
+    return _in_order(save(plain, metadata=header))
+
+
+def unpack_tensors(data: bytes, name: str) -> tuple[dict[str, Tensor], dict[str, str]]:
+    """Reads what `pack_tensors` made.
+
+    Args:
+        data: a whole file.
+        name: of it, for messages.
+
+    Raises:
+        CheckpointError: it is damaged or not safetensors.
+    """
+    try:
+        tensors = load(data)
+        end = 8 + int.from_bytes(data[:8], "little")
+        header = json.loads(data[8:end]).get("__metadata__") or {}
+    except (SafetensorError, AttributeError, KeyError, ValueError) as error:
+        raise CheckpointError(f"{name}: cannot be read: {_brief(error)}") from error
+    return tensors, header
 
 
 def _in_order(data: bytes) -> bytes:

@@ -2,27 +2,25 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 import os
-import shutil
 import subprocess
 import sys
-import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+from ray_nodes import ENVIRONMENT, cluster
 
 from vigilia.running import run_many
+
+__all__ = ["cluster"]  # a fixture
 
 pytestmark = [pytest.mark.long, pytest.mark.timeout(600)]
 
 STEPS = 60  # of each recording
 OUTPUTS = ("timeline.csv", "timeline.json", "timeline.vtt", "timeline.png")
-ENVIRONMENT = {"OMP_NUM_THREADS": "1", "RAY_USAGE_STATS_ENABLED": "0", "RAY_DEDUP_LOGS": "0"}
-
 # Prints [recording, steps, steps that were resumed] as they come, and last the errors.
 DRIVER = """
 import json, sys
@@ -39,36 +37,6 @@ outcomes = run_on_ray(
 )
 print(json.dumps({"errors": [str(one.error) for one in outcomes if one.error is not None]}))
 """
-
-
-@pytest.fixture
-def cluster(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
-    """A head that has no processors, and two nodes with one each, on loopback."""
-    pytest.importorskip("ray", reason="the extra `scale` is not installed")
-    for name, value in ENVIRONMENT.items():
-        monkeypatch.setenv(name, value)
-    # All that Ray writes lies below it; names of its sockets may not be long.
-    folder = tempfile.mkdtemp(prefix="vr", dir="/tmp")
-    monkeypatch.setenv("RAY_TMPDIR", folder)
-    from ray.cluster_utils import Cluster
-
-    options = {
-        # Ray takes 127.0.0.1 for the machine's own address.
-        "node_ip_address": "127.0.0.2",
-        "object_store_memory": 80 * 2**20,
-        "include_dashboard": False,
-        "include_log_monitor": False,
-    }
-    made = Cluster()
-    try:
-        made.add_node(num_cpus=0, **options)
-        for _ in range(2):
-            made.add_node(num_cpus=1, **options)
-        yield made
-    finally:
-        with contextlib.suppress(Exception):
-            made.shutdown()
-        shutil.rmtree(folder, ignore_errors=True)
 
 
 class Driver:

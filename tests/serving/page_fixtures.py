@@ -66,13 +66,16 @@ class FakeService:
     def __init__(self, answers: dict[str, Any]) -> None:
         self.answers = answers
         self.asked: list[tuple[str, str, str]] = []
-        self.events = "retry: 100000\n\n"
+        self.events: str | None = "retry: 100000\n\n"
 
     def __call__(self, route: Any) -> None:
         request = route.request
         path = request.url.split("/api/v1/", 1)[1]
         plain = path.split("?")[0]
         self.asked.append((request.method, path, request.post_data or ""))
+        if plain == "events" and self.events is None:
+            route.abort()
+            return
         if plain == "events":
             route.fulfill(content_type="text/event-stream", body=self.events)
             return
@@ -108,6 +111,7 @@ def stream(name: str = "pen-1", **changes: Any) -> dict[str, Any]:
         "wall_start": None,
         "reconnects": 0,
         "dropped": 0,
+        "machine": None,
         **changes,
     }
 

@@ -260,7 +260,10 @@ def test_everything_that_can_be_pressed_has_a_name_and_can_be_reached(
 LIVE: Answers = {
     "session": {"token_needed": False, "allowed": True},
     "formats": [],
-    "streams": [stream("pen-1"), stream("<b>x</b>", status="reconnecting", problem="<i>no</i>")],
+    "streams": [
+        stream("pen-1", machine="barn-2"),
+        stream("<b>x</b>", status="reconnecting", problem="<i>no</i>"),
+    ],
     "streams/pen-1/timeline": segments((0.0, 3000.0, "wake", 0.9), (3000.0, 3600.0, "REM", 0.8)),
     "streams/pen-1/memory": memory(),
     "streams/pen-1/corrections": [],
@@ -284,6 +287,35 @@ def test_cameras_are_tiles_that_events_keep_current_and_markup_stays_text(
     wait_until(page, "document.body.textContent.includes('lag 2.5 s')")
     assert second.locator(".state-line").inner_text().strip() == "wake"
     assert "last change 1:00:02" in second.locator(".facts").inner_text()
+    assert "on barn-2" in second.locator(".facts").inner_text()
+    assert page.inner_text(".toolbar").replace("\n", " ").split() == (
+        ["Streams", "2:", "1", "running,", "1", "reconnecting"]
+    )
+
+
+def test_a_lost_connection_is_said_and_what_is_old_looks_old(
+    open_page: Callable[..., Any], addresses: dict[str, str]
+) -> None:
+    page = open_page(addresses["pen.mp4"], LIVE)
+    page.wait_for_selector(".tile")
+    page.service.events = None
+    page.reload()
+    page.wait_for_selector(".tile")
+    wait_until(page, "document.body.classList.contains('stale')")
+    assert "what you see is old" in page.inner_text("#connection")
+
+
+def test_the_page_of_a_stream_says_how_it_is_doing(
+    open_page: Callable[..., Any], addresses: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told = (
+        'event: status\ndata: {"stream": "pen-1", "status": "reconnecting", "problem": "away"}\n\n'
+    )
+    monkeypatch.setattr(FakeService, "__init__", _with_events(told))
+    page = open_page(addresses["pen.mp4"] + "#/stream/pen-1", LIVE)
+    wait_until(page, "document.querySelector('#condition')?.textContent.includes('away')")
+    assert page.inner_text("#condition .badge") == "reconnecting"
+    assert page.inner_text("#title") == "pen-1"
 
 
 def _with_events(text: str) -> Callable[..., None]:
@@ -300,6 +332,9 @@ def test_the_memory_of_a_camera_is_drawn_and_told(
     page = open_page(addresses["pen.mp4"] + "#/stream/pen-1", LIVE)
     page.wait_for_selector(".memory-stage canvas")
     assert page.locator(".memory-stage").count() == 2
+    for canvas in page.locator(".memory-stage canvas").all():
+        drawn, shown = canvas.evaluate("node => [node.width / devicePixelRatio, node.clientWidth]")
+        assert abs(drawn - shown) <= 1, "it was drawn for another width"
     assert "1 min 56 s ago (31 %, REM then)" in page.inner_text(".memory-stage")
     page.click(".memory-stage details summary")
     row = page.locator(".memory-stage tbody tr").first
@@ -317,6 +352,14 @@ def test_empty_and_broken_states_say_what_to_do(
         ({"streams": (503, {"error": "the disk is full"})}, "#/", "the disk is full"),
         ({}, "#/stream/nothing", "There is no such stream"),
         ({"streams/pen-1/timeline": segments()}, "#/stream/pen-1", "Nothing is labelled yet"),
+        (
+            {
+                "streams": [stream("pen-1", status="failed", problem="no such file")],
+                "streams/pen-1/timeline": segments(),
+            },
+            "#/stream/pen-1",
+            "It has failedno such file",
+        ),
         ({"session": {"token_needed": True, "allowed": False}}, "#/", "asks for its token"),
     ]
     for changes, place, words in states:

@@ -160,6 +160,17 @@ def test_pictures_and_video_of_a_recording(client: TestClient, recording: Path) 
     assert client.get(f"{PEN}/parts").json()[0]["offset_seconds"] == 0.0
 
 
+def test_a_service_on_one_machine_says_so_and_cannot_be_drained(client: TestClient) -> None:
+    (machine,) = client.get("/api/v1/machines").json()
+    assert machine["room"] == 16
+    assert machine["streams"] == []
+    assert not machine["drained"]
+    answer = client.post(f"/api/v1/machines/{machine['id']}/drain")
+    assert answer.status_code == 409
+    assert "runs on one machine" in answer.json()["error"]
+    assert client.post("/api/v1/machines/other/drain").status_code == 404
+
+
 def test_health_and_metrics(client: TestClient) -> None:
     assert client.get("/healthz").status_code == 200
     assert client.get("/readyz").json() == {"ready": True, "problem": ""}
@@ -172,7 +183,7 @@ def test_health_and_metrics(client: TestClient) -> None:
 def test_the_documentation_names_every_route_metric_and_key(client: TestClient) -> None:
     page = (Path(__file__).resolve().parents[2] / "docs" / "serving.md").read_text()
     for path in client.get("/api/v1/openapi.json").json()["paths"]:
-        short = path.removeprefix("/api/v1").replace("{name}", "NAME")
+        short = path.removeprefix("/api/v1").replace("{name}", "NAME").replace("{id}", "ID")
         assert f"`{short}`" in page or f"`/{path.rpartition('/')[2]}`" in page, path
     for metric in re.findall(r"^# TYPE vigilia_(\w+)", client.get("/metrics").text, re.MULTILINE):
         if not metric.endswith("_created"):

@@ -14,10 +14,11 @@ import pytest
 from serving.helpers import Service, tiles, wait_for
 from vigilia.errors import VideoError
 from vigilia.serving.cameras import Backoff, Watch, camera_items
+from vigilia.serving.looped_camera import LoopedCameras
 from vigilia.serving.stream_options import StreamOptions
 from vigilia.serving.wall_grid import ClockJumpedError, TickGrid
 from vigilia.serving.watched import scrubbed
-from vigilia.video import Gap, Sample
+from vigilia.video import Gap, Sample, decoder
 
 PIXELS = np.zeros((2, 2, 3), np.uint8)
 
@@ -229,3 +230,19 @@ def test_a_real_connection_that_breaks_is_made_again_and_may_change_its_size(
     wait_for(lambda: len(list(again.reader.rows("barn"))) > rows + 3)
     assert again.journal.wall_start("barn") == wall_start
     tiles(list(again.reader.rows("barn")))
+
+
+def test_a_camera_that_falls_silent_is_said_to(
+    serve: Callable[..., Service],
+    tmp_path: Path,
+    make_video: Callable[..., Path],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(decoder, "READ_TIMEOUT_SECONDS", 1.0)
+    with LoopedCameras({"barn": make_video(tmp_path / "film.mp4", 40)}) as cameras:
+        service = serve(tmp_path / "data")
+        service.supervisor.add(StreamOptions("barn", cameras.address("barn"), "address"))
+        wait_for(lambda: service.until("barn") > 1)
+        cameras.frozen.add("barn")
+        wait_for(lambda: service.status("barn") == "reconnecting")
+        assert "nothing came for 1 s" in service.supervisor.get("barn").problem

@@ -119,7 +119,7 @@ def test_a_locked_journal_is_waited_for(
     other = sqlite3.connect(tmp_path / "journal.sqlite", isolation_level=None)
     wait_for(lambda: service.status("pen") == "stopped")
     service.journal.claim("pen", {})
-    service.supervisor._running.start(service.supervisor.get("pen"), again=True)
+    service.supervisor.host.start(service.supervisor.get("pen"), again=True)
     wait_for(lambda: service.until("pen") > 0)
     other.execute("BEGIN IMMEDIATE")
     wait_for(lambda: "locked" in service.supervisor.problem)

@@ -1,30 +1,22 @@
-"""A job on several machines, with threads in the place of Ray's processes.
-
-What Ray does here is what the job relies on: calls of an actor run one after the other, arguments
-and results are pickled, an actor whose machine dies answers no more. A machine may also be cut off
-and go on working: what it still writes must harm nobody. The real Ray is in tests/long.
-"""
+"""A job on several machines, with threads in the place of Ray's processes (`fake_ray.py`)."""
 
 from __future__ import annotations
 
-import pickle
 import time
 from collections.abc import Callable, Iterator
-from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import pytest
+from fake_ray import Machines
 
 import vigilia
 from conftest import tiny_model
 from vigilia.errors import BrokenVideoError, OptionError, OutputError, VideoError, VigiliaError
 from vigilia.running import Outcome, RunUpdate, run_many
-from vigilia.scale import job, run_on_ray, staff
+from vigilia.scale import crew, job, run_on_ray, staff
 from vigilia.scale.worker import Worker
 
 MakeVideo = Callable[..., Path]
@@ -32,126 +24,9 @@ OUTPUTS = ("timeline.csv", "timeline.json", "timeline.vtt", "timeline.png")
 MODEL = tiny_model(memory="gru")
 
 
-class RayError(Exception):
-    pass
-
-
-class RayTaskError(RayError):
-    def __init__(self, cause: BaseException) -> None:
-        super().__init__("a page of text")
-        self.cause = cause
-
-
-@dataclass(eq=False)
-class Call:
-    future: Future
-    actor: Any
-
-
-class Put:
-    def __init__(self, value: Any) -> None:
-        self.data = pickle.dumps(value)
-
-
-@dataclass(eq=False)
-class Actor:
-    ray: Machines
-    thing: Any
-    node: str
-    calls: ThreadPoolExecutor = field(default_factory=lambda: ThreadPoolExecutor(1))
-    killed: bool = False
-
-    @property
-    def dead(self) -> bool:
-        return self.killed or not self.ray.alive.get(self.node, False)
-
-    def __getattr__(self, name: str) -> Any:
-        if name.startswith("__"):
-            raise AttributeError(name)
-
-        def remote(*arguments: Any) -> Call:
-            plain = [
-                pickle.loads(one.data if isinstance(one, Put) else pickle.dumps(one))
-                for one in arguments
-            ]
-
-            def call() -> bytes:
-                return pickle.dumps(getattr(self.thing, name)(*plain))
-
-            return Call(self.calls.submit(call), self)
-
-        return SimpleNamespace(remote=remote)
-
-
-class Machines:
-    """A cluster: names of machines, each with room for a worker.
-
-    Args:
-        names: of the machines.
-        cut_off: a machine that is dead to us goes on working.
-    """
-
-    def __init__(self, *names: str, cut_off: bool = False) -> None:
-        self.alive = dict.fromkeys(names, True)
-        self.cut_off = cut_off
-        self.actors: list[Actor] = []
-        self.exceptions = SimpleNamespace(RayError=RayError, RayTaskError=RayTaskError)
-        self.util = SimpleNamespace(
-            scheduling_strategies=SimpleNamespace(
-                NodeAffinitySchedulingStrategy=lambda node, soft: node
-            )
-        )
-        self.puts = 0
-
-    def nodes(self) -> list[dict[str, Any]]:
-        return [
-            {
-                "NodeID": name,
-                "Alive": alive,
-                "Resources": {"CPU": 1.0},
-                "NodeManagerHostname": name,
-            }
-            for name, alive in self.alive.items()
-        ]
-
-    def put(self, value: Any) -> Put:
-        self.puts += 1
-        return Put(value)
-
-    def remote(self, kind: type) -> Any:
-        def make(**options: Any) -> Any:
-            def remote() -> Actor:
-                self.actors.append(Actor(self, kind(), options["scheduling_strategy"]))
-                return self.actors[-1]
-
-            return SimpleNamespace(remote=remote)
-
-        return SimpleNamespace(options=make)
-
-    def wait(
-        self, calls: list[Call], *, num_returns: int, timeout: float
-    ) -> tuple[list[Call], list[Call]]:
-        dead = [call for call in calls if call.actor.dead]
-        if not dead:
-            wait([call.future for call in calls], timeout, FIRST_COMPLETED)
-        ready = [call for call in calls if call.actor.dead or call.future.done()]
-        return ready, [call for call in calls if call not in ready]
-
-    def get(self, call: Call) -> Any:
-        if call.actor.dead:
-            raise RayError("the actor died")
-        try:
-            return pickle.loads(call.future.result())
-        except VigiliaError as error:
-            raise RayTaskError(pickle.loads(pickle.dumps(error))) from error
-
-    def kill(self, actor: Actor) -> None:
-        actor.killed = True
-
-
 @pytest.fixture
 def use(monkeypatch: pytest.MonkeyPatch) -> Callable[[Machines], Machines]:
-    monkeypatch.setattr(staff, "_LOOK_SECONDS", 0.0)
+    monkeypatch.setattr(crew, "_LOOK_SECONDS", 0.0)
     monkeypatch.setattr(staff, "_NEWS_SECONDS", 0.01)
 
     def chosen(machines: Machines) -> Machines:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import signal
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
@@ -20,6 +22,31 @@ def serve(
     check: Annotated[
         bool, typer.Option("--check", help="Read the configuration, say what is wrong, and end.")
     ] = False,
+    ray: Annotated[
+        str | None,
+        typer.Option(
+            metavar="ADDRESS",
+            help="Spread the streams over a Ray cluster: HOST:PORT, auto for the one of this "
+            "machine, local to start one here.",
+        ),
+    ] = None,
+    cpus_per_actor: Annotated[
+        int | None,
+        typer.Option(
+            metavar="N",
+            min=1,
+            help='With --ray: processors of a worker; with device = "cuda" there is one a GPU. '
+            "[default: 1]",
+        ),
+    ] = None,
+    streams_per_actor: Annotated[
+        int | None,
+        typer.Option(
+            metavar="N",
+            min=1,
+            help="With --ray: streams that a worker has room for. [default: 16]",
+        ),
+    ] = None,
 ) -> None:
     """Watches cameras and recordings until it is told to end; killed, it goes on where it was.
 
@@ -31,14 +58,31 @@ def serve(
         vigilia serve barn.toml
 
         vigilia serve barn.toml --check
+
+        vigilia serve site.toml --ray 10.0.0.1:6379
     """
+    from vigilia.errors import OptionError
     from vigilia.serving.config import read_config
 
     settings = read_config(config)
     if check:
         output.print(f"{config}: {len(settings.streams)} streams, nothing wrong")
         return
-    from vigilia.serving.server import serve as run
+    run: Callable[..., None]
+    if ray is not None:
+        from vigilia.scale.live import STREAMS_PER_ACTOR, serve_on_ray
+
+        run = partial(
+            serve_on_ray,
+            address=ray,
+            cpus_per_actor=cpus_per_actor or 1,
+            streams_per_actor=streams_per_actor or STREAMS_PER_ACTOR,
+        )
+    elif cpus_per_actor is not None or streams_per_actor is not None:
+        name = "streams" if cpus_per_actor is None else "cpus"
+        raise OptionError(f"--{name}-per-actor goes with --ray")
+    else:
+        from vigilia.serving.server import serve as run
 
     def ready(address: str) -> None:
         errors.print(f"open {address} (Ctrl-C ends)")

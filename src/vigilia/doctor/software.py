@@ -15,7 +15,7 @@ from vigilia.doctor.findings import Finding
 __all__ = ["extras", "packages", "python", "requirements"]
 
 OLDEST = (3, 11)
-FOR_DEVELOPERS = ("dev", "docs", "fuzz")
+FOR_DEVELOPERS = ("dev", "docs", "fuzz", "page")
 PURPOSES = {
     "train": "training in lower precision, on several processes, with curves",
     "formats": "EDF+ and Excel files",

@@ -7,7 +7,9 @@ from __future__ import annotations
 
 import logging
 import os
+import signal
 import sys
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -66,6 +68,7 @@ def joined(address: str, *, store_bytes: int = 0) -> Iterator[Any]:
             "the cluster and name HOST:PORT, or auto"
         )
     quiet: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.ERROR}
+    on_terminate = signal.getsignal(signal.SIGTERM)
     try:
         if address == LOCAL:
             # Ray asks this when it starts: nothing is sent to anybody.
@@ -86,6 +89,8 @@ def joined(address: str, *, store_bytes: int = 0) -> Iterator[Any]:
         ) from error
     except Exception as error:  # Ray raises bare ones when its processes do not come up
         raise VigiliaError(f"--ray {address}: Ray does not start ({brief(error)})") from error
+    if threading.current_thread() is threading.main_thread():
+        signal.signal(signal.SIGTERM, on_terminate)  # Ray has put its own in the place of ours
     try:
         yield ray
     finally:

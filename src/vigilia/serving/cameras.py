@@ -32,7 +32,12 @@ _MOST_BACKLOG_SECONDS = 10.0
 
 
 class Connection(Protocol):
-    """What is needed of `vigilia.video.VideoReader`."""
+    """What is needed of `vigilia.video.VideoReader`.
+
+    One that was opened before (`prepared.py`) also has `asked_at`, when that was by a clock like
+    `Watch.clock`, and `kept_seconds`, how far back its samples reach: somebody else was still
+    watching then.
+    """
 
     start_seconds: float
 
@@ -123,15 +128,17 @@ def camera_items(
                 if watch.stopped.is_set():
                     return
                 opened = watch.clock()
+                kept = getattr(connection, "kept_seconds", 0.0)
+                asked = min(asked, getattr(connection, "asked_at", asked))
                 arrivals = _arrivals(connection, watch, fps, max_gap_seconds)
-                early = _backlog(arrivals, fps)
+                early = _backlog(arrivals, fps, max(kept + 1.0, _MOST_BACKLOG_SECONDS))
                 # What came at once was taken while the connection was being opened.
                 ahead = max((tick.tick / fps - (wall - opened) for tick, wall in early), default=0)
                 began = max(min(asked, opened), opened - max(0.0, ahead))
                 if grid is None:
                     grid = TickGrid(fps, began)
                     on_wall_start(began)
-                grid.connect(began)
+                grid.connect(began, overlaps=kept > 0)
                 watch.report("running", "")
                 backoff.reset()
                 yield from _samples(itertools.chain(early, arrivals), grid, watch)
@@ -157,10 +164,12 @@ def _arrivals(
             yield item, watch.clock()
 
 
-def _backlog(arrivals: Iterator[tuple[Sample, float]], fps: float) -> list[tuple[Sample, float]]:
+def _backlog(
+    arrivals: Iterator[tuple[Sample, float]], fps: float, most_seconds: float
+) -> list[tuple[Sample, float]]:
     """The first samples, up to the first that had to be waited for."""
     early: list[tuple[Sample, float]] = []
-    for sample, wall in itertools.islice(arrivals, max(1, round(_MOST_BACKLOG_SECONDS * fps))):
+    for sample, wall in itertools.islice(arrivals, max(1, round(most_seconds * fps))):
         waited = wall - early[-1][1] if early else 0.0
         early.append((sample, wall))
         if waited > 0.5 / fps:

@@ -97,7 +97,8 @@ class ServeConfig:
         fps, clip_frames, stride_frames: as in `vigilia.run`; None for the model's own.
         batch: streams stepped together; None for 1 on a CPU and 16 elsewhere.
         most_streams: the memory for so many is taken at the start.
-        snapshot_seconds: how often a stream's state is saved.
+        snapshot_seconds: how often a stream's state is saved; None for as often as its size bears,
+            see `vigilia.serving.snapshot_pace`.
         retention_days: how long probabilities of streams without an end are kept; 0 for ever.
         recordings: folders whose files may be added over HTTP; none if empty.
         allowed_hosts: names under which the service may be addressed, beside its own.
@@ -118,7 +119,7 @@ class ServeConfig:
     stride_frames: int | None = None
     batch: int | None = None
     most_streams: int = 16
-    snapshot_seconds: float = 10.0
+    snapshot_seconds: float | None = None
     retention_days: float = 0.0
     recordings: tuple[Path, ...] = ()
     allowed_hosts: tuple[str, ...] = ()
@@ -167,7 +168,7 @@ def read_config(path: str | Path) -> ServeConfig:
         stride_frames=top.optional_whole("stride_frames", least=1),
         batch=top.optional_whole("batch", least=1),
         most_streams=top.whole("most_streams", max(16, 2 * len(streams)), most=100_000),
-        snapshot_seconds=top.number("snapshot_seconds", 10.0, least=0.0),
+        snapshot_seconds=top.optional_number("snapshot_seconds", least=0.0),
         retention_days=top.number("retention_days", 0.0),
         recordings=_folders(top, folder),
         allowed_hosts=top.texts("allowed_hosts"),

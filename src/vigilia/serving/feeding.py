@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import logging
 from collections.abc import Iterator
-from pathlib import Path
 
 import av
 
@@ -13,16 +12,17 @@ from vigilia.engine import Piece, Place, StepEngine, pieces
 from vigilia.errors import CheckpointError
 from vigilia.relevance import GateOptions
 from vigilia.running.classify import start
-from vigilia.serving.cameras import Watch, camera_items
-from vigilia.serving.journal import Journal
+from vigilia.serving.cameras import Connection, Watch, camera_items
+from vigilia.serving.ledger import Ledger, SnapshotStore
 from vigilia.serving.recordings import recording_identity, recording_items
-from vigilia.serving.snapshots import Snapshot, load_snapshot
+from vigilia.serving.snapshots import Snapshot
 from vigilia.serving.watched import Watched
 from vigilia.stream import StreamClassifier
+from vigilia.timeline.intervals import ROUNDING_SECONDS
 from vigilia.video import Gap, Sample, VideoReader
 from vigilia.video.source import Source, resolve
 
-__all__ = ["Feeding"]
+__all__ = ["Feeding", "open_camera"]
 
 log = logging.getLogger("vigilia.serving")
 
@@ -33,9 +33,8 @@ class Feeding:
     Args:
         engine: that takes them.
         model: of the engine.
-        model_hash: `vigilia.running.recording.fingerprint` of it.
-        journal: says how far streams are labelled.
-        folder: of the snapshots.
+        ledger: says how far streams are labelled.
+        snapshots: of the streams.
     """
 
     def __init__(
@@ -43,19 +42,13 @@ class Feeding:
         engine: StepEngine,
         model: StreamClassifier,
         *,
-        model_hash: str,
-        journal: Journal,
-        folder: Path,
+        ledger: Ledger,
+        snapshots: SnapshotStore,
     ) -> None:
         self._engine = engine
         self._model = model
-        self._model_hash = model_hash
-        self._journal = journal
-        self._folder = folder
-
-    def snapshot_path(self, name: str) -> Path:
-        """Where a stream's snapshot lies."""
-        return self._folder / f"{name}.safetensors"
+        self._ledger = ledger
+        self._snapshots = snapshots
 
     def pieces(self, watched: Watched, watch: Watch) -> Iterator[Piece]:
         """Everything a stream has to say from here on; runs in its thread.
@@ -67,7 +60,7 @@ class Feeding:
         engine_name = watched.engine_name
         gate = GateOptions() if options.gate else None
         if not options.live:
-            self._journal.claim(
+            self._ledger.claim(
                 watched.name,
                 {
                     "recording": recording_identity(options.source, follow=options.follow),
@@ -79,8 +72,7 @@ class Feeding:
         place = Place(start(self._model).window)
         if snapshot is not None:
             self._engine.resume(engine_name, snapshot.state)
-            # A camera's half-filled clip is of the past; its frames do not join new ones.
-            place = snapshot.place if not options.live else place
+            place = self._place_of_camera(watched, snapshot) if options.live else snapshot.place
         items = (
             self._camera(watched, watch) if options.live else self._recording(watched, watch, place)
         )
@@ -91,16 +83,26 @@ class Feeding:
                 return  # what the end of the samples flushed is not an end
             yield piece
 
+    def _place_of_camera(self, watched: Watched, snapshot: Snapshot) -> Place:
+        """Where a camera's frames go on.
+
+        Its frames of the past do not join new ones, unless these follow at once: behind the last
+        label, where a stream that was moved is taken over. (Where they do not, a hole comes first
+        and empties the clip.)
+        """
+        until = self._ledger.until_seconds(watched.name)
+        if until is None or abs(until - snapshot.until_seconds) > ROUNDING_SECONDS:
+            return Place(start(self._model).window)
+        return Place(dataclasses.replace(snapshot.place.window, fresh=0))
+
     def _snapshot(self, watched: Watched) -> Snapshot | None:
-        cursor = self._journal.cursor(watched.name)
         fresh = start(self._model)
         try:
-            return load_snapshot(
-                self.snapshot_path(watched.name),
+            return self._snapshots.load(
+                watched.name,
                 fresh=fresh.state,
                 window=fresh.window,
-                model_hash=self._model_hash,
-                until_seconds=None if cursor is None else cursor.until_seconds,
+                until_seconds=self._ledger.until_seconds(watched.name),
             )
         except CheckpointError as error:
             log.warning("the snapshot is passed over", extra={"stream": watched.name, "why": error})
@@ -118,40 +120,36 @@ class Feeding:
                 engine.changed.wait(0.5)
         return False
 
-    def _open(self, watched: Watched, source: Source) -> VideoReader:
-        def look(picture: av.VideoFrame) -> None:
-            watched.picture = picture
-
-        pre = self._model.preprocessing
-        return VideoReader(source, size=(pre.width, pre.height), threads=1, on_picture=look)
-
     def _camera(self, watched: Watched, watch: Watch) -> Iterator[Sample | Gap]:
-        cursor = self._journal.cursor(watched.name)
-        until = None if cursor is None else cursor.until_seconds
+
+        def connect() -> Connection:
+            opened, watched.opened = watched.opened, None
+            return opened or open_camera(watched, self._model)
+
         return camera_items(
-            lambda: self._open(watched, resolve(watched.options.source)),
+            connect,
             watch,
             fps=self._model.preprocessing.fps,
             max_gap_seconds=watched.options.max_gap_seconds,
-            wall_start=self._journal.wall_start(watched.name),
+            wall_start=self._ledger.wall_start(watched.name),
             on_wall_start=lambda wall: self._note_wall_start(watched.name, wall),
-            until_seconds=until or 0.0,
+            until_seconds=self._ledger.until_seconds(watched.name) or 0.0,
         )
 
     def _note_wall_start(self, name: str, wall: float) -> None:
-        self._journal.wall_start(name, wall)
+        self._ledger.wall_start(name, wall)
 
     def _recording(self, watched: Watched, watch: Watch, place: Place) -> Iterator[Sample | Gap]:
         options = watched.options
         if options.wall_start is not None:
-            self._journal.wall_start(watched.name, options.wall_start)
+            self._ledger.wall_start(watched.name, options.wall_start)
 
         def note(reader: object) -> None:
             assert isinstance(reader, VideoReader)
             watched.duration_seconds = reader.duration_seconds
 
         return recording_items(
-            lambda parts: self._open(watched, Source(options.source, parts=tuple(parts))),
+            lambda parts: _open(watched, self._model, Source(options.source, parts=tuple(parts))),
             watch,
             source=options.source,
             follow=options.follow,
@@ -161,3 +159,16 @@ class Feeding:
             resume=place.position,
             on_open=note,
         )
+
+
+def open_camera(watched: Watched, model: StreamClassifier) -> VideoReader:
+    """Opens a camera; its pictures become the stream's."""
+    return _open(watched, model, resolve(watched.options.source))
+
+
+def _open(watched: Watched, model: StreamClassifier, source: Source) -> VideoReader:
+    def look(picture: av.VideoFrame) -> None:
+        watched.picture = picture
+
+    pre = model.preprocessing
+    return VideoReader(source, size=(pre.width, pre.height), threads=1, on_picture=look)

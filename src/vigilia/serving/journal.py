@@ -155,6 +155,11 @@ class Journal:
         """Where the results of a stream end; None if it was not opened."""
         return self._cursors.get(name)
 
+    def until_seconds(self, name: str) -> float | None:
+        """Up to where an opened stream is labelled; None before its first result."""
+        cursor = self._cursors.get(name)
+        return None if cursor is None else cursor.until_seconds
+
     def reopen(self, name: str) -> Cursor:
         """Where the results of a known stream end, whatever they are about.
 

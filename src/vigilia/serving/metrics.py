@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator
 
 from prometheus_client import CollectorRegistry, Histogram, generate_latest
@@ -111,11 +112,20 @@ class _Streams(Collector):
         yield from (up, status, lag, position, age, clips, breaks, spent)
 
     def _of_service(self) -> Iterator[Metric]:
-        supervisor, totals = self._supervisor, self._supervisor.engine.totals()
+        supervisor, totals = self._supervisor, self._supervisor.host.totals()
 
         def gauge(name: str, text: str, value: float) -> GaugeMetricFamily:
             return GaugeMetricFamily(f"vigilia_{name}", text, value=value)
 
+        there = GaugeMetricFamily(
+            "vigilia_machine_streams", "Streams by machine.", labels=["machine"]
+        )
+        streams: Counter[str] = Counter()
+        for machine in supervisor.host.machines():
+            streams[machine.host] += len(machine.streams)  # two may have the same name
+        for host, count in streams.items():
+            there.add_metric([host], count)
+        yield there
         yield gauge("streams", "Streams there are.", len(supervisor.streams))
         yield gauge("streams_room", "Streams that could run beside those that do.", totals.room)
         yield gauge("state_bytes", "What all streams remember; never changes.", totals.state_nbytes)

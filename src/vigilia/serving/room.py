@@ -3,7 +3,6 @@ for what comes from outside."""
 
 from __future__ import annotations
 
-import threading
 from pathlib import Path
 
 from vigilia.errors import LabelError, OptionError, VideoError, VigiliaError
@@ -33,7 +32,6 @@ class Room:
         reader: of the journal.
         pictures: of recordings.
         listeners: for events.
-        looking: held while the memory view is computed, one at a time.
     """
 
     def __init__(self, config: ServeConfig, supervisor: Supervisor) -> None:
@@ -42,7 +40,6 @@ class Room:
         self.reader = Reader(supervisor.journal.path)
         self.pictures = Pictures()
         self.listeners = Listeners(supervisor.hub)
-        self.looking = threading.Lock()
         self._truths: dict[Path, Labels | None] = {}
 
     def truth(self, watched: Watched) -> Labels | None:

@@ -10,7 +10,6 @@ from fastapi import APIRouter, Body, HTTPException, Query, Request, Response
 from fastapi.responses import FileResponse, StreamingResponse
 
 from vigilia.errors import VideoError
-from vigilia.serving.attention import memory_attention
 from vigilia.serving.cursor import Cursor
 from vigilia.serving.downloads import EPOCH_SECONDS, download, export_formats
 from vigilia.serving.fields import Fields
@@ -18,6 +17,7 @@ from vigilia.serving.files import EpochSeconds, file_response
 from vigilia.serving.pictures import MOST_PIXELS_WIDE, parts_view
 from vigilia.serving.room import Room
 from vigilia.serving.routes_corrections import corrections_routes
+from vigilia.serving.routes_machines import machines_routes
 from vigilia.serving.schema import (
     ExportFormat,
     MemoryView,
@@ -48,6 +48,7 @@ def routes(room: Room) -> APIRouter:
     of_results(router, room)
     of_pictures(router, room)
     router.include_router(corrections_routes(room))
+    router.include_router(machines_routes(room))
 
     @router.get("/formats")
     def formats() -> list[ExportFormat]:
@@ -145,17 +146,11 @@ def of_results(router: APIRouter, room: Room) -> None:
 
     @router.get("/streams/{name}/memory")
     def memory(name: str) -> MemoryView:
-        watched = known(name)
-        watched.want_memory()
-        read = watched.read
+        read = supervisor.host.memory(known(name))
         if read is None:
             return {"seconds": None, "stages": []}
-        with room.looking:
-            found = memory_attention(
-                supervisor.model, read.state, read.frames, end_seconds=read.end_seconds
-            )
         return {
-            "seconds": read.end_seconds,
+            "seconds": read.seconds,
             "stages": [
                 {
                     "stage": one.stage,
@@ -168,7 +163,7 @@ def of_results(router: APIRouter, room: Room) -> None:
                     "feedback_attention": one.feedback,
                     "nothing_attention": one.nothing,
                 }
-                for one in found
+                for one in read.stages
             ],
         }
 
@@ -221,7 +216,7 @@ def of_results(router: APIRouter, room: Room) -> None:
 
 def of_pictures(router: APIRouter, room: Room) -> None:
     """What it looks like."""
-    known = _known(room)
+    known, supervisor = _known(room), room.supervisor
 
     @router.get("/streams/{name}/frame.jpg")
     def frame(
@@ -231,9 +226,9 @@ def of_pictures(router: APIRouter, room: Room) -> None:
     ) -> Response:
         watched = known(name)
         picture = None
-        if watched.options.live or (seconds is None and watched.picture is not None):
-            picture = room.pictures.latest(watched, width)
-        else:
+        if watched.options.live or seconds is None:
+            picture = supervisor.host.picture(watched, width)
+        if picture is None and not watched.options.live:
             try:
                 at = -math.inf if seconds is None else seconds
                 picture = room.pictures.at(watched, at, room.reader.parts(name), width)

@@ -1,4 +1,4 @@
-"""How a stream gets into the engine and out of it: opened, started, stopped, ended.
+"""How a stream gets into the engine and out of it: started, stopped, ended.
 
 What must not happen between a step and its result (a snapshot, the end of a stream) is handed to
 the thread that steps.
@@ -12,14 +12,13 @@ import sqlite3
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any
 
 from vigilia.engine import Feeder, Piece, StepEngine
 from vigilia.errors import VigiliaError
 from vigilia.serving.cameras import Watch
 from vigilia.serving.feeding import Feeding
 from vigilia.serving.hub import Hub
-from vigilia.serving.journal import Journal
+from vigilia.serving.ledger import Ledger
 from vigilia.serving.results import ResultTaker
 from vigilia.serving.status import report, set_status
 from vigilia.serving.watched import Watched
@@ -38,9 +37,8 @@ class Running:
         engine: that steps them.
         taker: of their results.
         feeding: makes their pieces.
-        journal: says how far they are labelled.
+        ledger: says which were read to their end.
         hub: told of their status.
-        model_hash: which model.
 
     Attributes:
         between_steps: runs a function between two steps and waits for it.
@@ -51,17 +49,14 @@ class Running:
         engine: StepEngine,
         taker: ResultTaker,
         feeding: Feeding,
-        journal: Journal,
+        ledger: Ledger,
         hub: Hub,
-        *,
-        model_hash: str,
     ) -> None:
         self._engine = engine
         self._taker = taker
         self._feeding = feeding
-        self._journal = journal
+        self._ledger = ledger
         self._hub = hub
-        self._model_hash = model_hash
         self._by_engine_name: dict[str, Watched] = {}
         self._generation = 0
         self.between_steps: Callable[[Callable[[], None]], None] = lambda function: function()
@@ -70,24 +65,10 @@ class Running:
         """The stream of a name in the engine; None if it has none."""
         return self._by_engine_name.get(engine_name)
 
-    def open(self, watched: Watched) -> None:
-        """Finds out how far a stream is labelled; one whose results are others' has failed."""
-        options, model = watched.options, self._engine.model
-        # A camera's model may be exchanged; a recording's labels are one model's.
-        identity: dict[str, Any] = {"kind": "camera" if options.live else "recording"}
-        if not options.live:
-            identity["model"] = self._model_hash
-        try:
-            self._journal.open_stream(
-                watched.name,
-                classes=model.classes,
-                identity=identity,
-                segmenter=options.segmenter,
-                cell_seconds=min(1.0, model.preprocessing.stride_seconds),
-            )
-            set_status(self._hub, watched, "stopped", "")
-        except VigiliaError as error:
-            set_status(self._hub, watched, "failed", str(error))
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The streams that run."""
+        return tuple(one.name for one in list(self._by_engine_name.values()))
 
     def start(self, watched: Watched, *, again: bool = False) -> None:
         """Starts a stream.
@@ -96,7 +77,7 @@ class Running:
             watched: that was opened and does not run.
             again: look at a recording that was read to its end, too.
         """
-        if not again and not watched.options.follow and self._journal.ended(watched.name):
+        if not again and not watched.options.follow and self._ledger.ended(watched.name):
             set_status(self._hub, watched, "ended", "")
             return
         self._generation += 1
@@ -113,6 +94,7 @@ class Running:
         def pieces() -> Iterator[Piece]:
             return self._feeding.pieces(watched, watch)
 
+        watched.running = True
         watched.feeder = Feeder(self._engine, watched.engine_name, pieces)
 
     def stop(self, streams: Sequence[Watched]) -> bool:
@@ -143,7 +125,7 @@ class Running:
         self._detach(watched)
         if error is None:
             with contextlib.suppress(sqlite3.Error):  # then its end is found again next time
-                self._journal.ended(watched.name, True)
+                self._ledger.ended(watched.name, True)
             set_status(self._hub, watched, "ended", "")
         else:
             set_status(self._hub, watched, "failed", str(error) or type(error).__name__)
@@ -159,6 +141,7 @@ class Running:
             self._taker.save(watched)
             self._engine.remove(watched.engine_name)
         self._by_engine_name.pop(watched.engine_name, None)
+        watched.running = False
         watched.feeder = watched.watch = watched.place = None
         watched.read = watched.state_kept = None
         watched.engine_name = ""

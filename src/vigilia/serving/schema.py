@@ -30,6 +30,8 @@ POST   /api/v1/streams/{name}/corrections       NewCorrection -> Correction (201
 DELETE /api/v1/streams/{name}/corrections       ?id= -> 204
 GET    /api/v1/streams/{name}/export            ?format=&corrected=&from=&to=&epoch_seconds= -> file
 GET    /api/v1/streams/{name}/summary           ?corrected=&from=&to= -> SummaryView
+GET    /api/v1/machines                         list[MachineView]
+POST   /api/v1/machines/{id}/drain | /use       MachineView: no streams there from now on, or again
 GET    /api/v1/formats                          list[ExportFormat]
 GET    /api/v1/events                           server-sent events, see schema_events.py
 GET    /healthz, /readyz, /metrics
@@ -47,6 +49,7 @@ __all__ = [
     "Correction",
     "ExportFormat",
     "Kind",
+    "MachineView",
     "MemorySlot",
     "MemoryStage",
     "MemoryView",
@@ -94,6 +97,7 @@ class Stream(TypedDict):
     live: a camera: it has no end.
     reconnects: connections that broke since the service was started.
     dropped: clips lost since then because stepping was too slow; they are holes.
+    machine: of a cluster, that watches it; None where there is none.
     """
 
     name: str
@@ -114,6 +118,7 @@ class Stream(TypedDict):
     wall_start: float | None
     reconnects: int
     dropped: int
+    machine: str | None
 
 
 class NewStream(TypedDict):
@@ -264,6 +269,21 @@ class SummaryView(TypedDict):
     end_seconds: float
     transitions: TransitionsView
     sleep: dict[str, Any] | None
+
+
+class MachineView(TypedDict):
+    """Where streams are stepped.
+
+    streams: those that it has.
+    room: how many it can have.
+    drained: it is to have none; once `streams` is empty it can be taken away.
+    """
+
+    id: str
+    host: str
+    streams: list[str]
+    room: int
+    drained: bool
 
 
 class ExportFormat(TypedDict):

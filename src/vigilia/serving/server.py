@@ -22,7 +22,7 @@ from vigilia.serving.mqtt import Mqtt
 from vigilia.serving.protocol import PatientProtocol
 from vigilia.serving.retention import Pruner
 from vigilia.serving.single import only_one
-from vigilia.serving.supervisor import Supervisor
+from vigilia.serving.supervisor import MakeHost, Supervisor
 from vigilia.serving.webhooks import Webhooks
 
 try:
@@ -41,8 +41,14 @@ REQUEST_SECONDS = 3
 
 
 @contextmanager
-def open_service(config: ServeConfig) -> Iterator[tuple[Supervisor, FastAPI]]:
+def open_service(
+    config: ServeConfig, *, make_host: MakeHost | None = None
+) -> Iterator[tuple[Supervisor, FastAPI]]:
     """Streams and application; at the end every stream's state is saved.
+
+    Args:
+        config: what to serve.
+        make_host: who steps the streams; by default a device of this machine.
 
     Raises:
         VigiliaError: the model, the data folder or a label file cannot be used.
@@ -71,6 +77,7 @@ def open_service(config: ServeConfig) -> Iterator[tuple[Supervisor, FastAPI]]:
             snapshot_seconds=config.snapshot_seconds,
             hub=hub,
             on_step=metrics.on_step,
+            make_host=make_host,
         )
         stack.callback(supervisor.close)
         app = create_app(config, supervisor, metrics)
@@ -88,11 +95,17 @@ def open_service(config: ServeConfig) -> Iterator[tuple[Supervisor, FastAPI]]:
         yield supervisor, app
 
 
-def serve(config: ServeConfig, *, on_ready: Callable[[str], None] = lambda address: None) -> None:
+def serve(
+    config: ServeConfig,
+    *,
+    make_host: MakeHost | None = None,
+    on_ready: Callable[[str], None] = lambda address: None,
+) -> None:
     """Serves until it is told to end (SIGTERM, Ctrl-C); then ends within `ending.MOST_SECONDS`.
 
     Args:
         config: what to serve.
+        make_host: see `open_service`.
         on_ready: told the address when it can be opened.
 
     Raises:
@@ -105,7 +118,10 @@ def serve(config: ServeConfig, *, on_ready: Callable[[str], None] = lambda addre
 
     ending = None
     try:
-        with contextlib.closing(listening), open_service(config) as (supervisor, app):
+        with (
+            contextlib.closing(listening),
+            open_service(config, make_host=make_host) as (supervisor, app),
+        ):
             ending = Ending(supervisor)
             make_server(
                 app,

@@ -19,9 +19,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from vigilia.checkpoint import read_tensors, save_tensors
+from vigilia.checkpoint import pack_tensors, read_tensors, unpack_tensors
 from vigilia.engine import Place
 from vigilia.errors import CheckpointError
+from vigilia.files import write_atomically
 from vigilia.relevance import GateState
 from vigilia.state import named_tensors, with_tensors
 from vigilia.stream import StreamState
@@ -29,7 +30,7 @@ from vigilia.timeline.intervals import ROUNDING_SECONDS
 from vigilia.video import Position
 from vigilia.video.clips import ClipWindow
 
-__all__ = ["Snapshot", "load_snapshot", "save_snapshot"]
+__all__ = ["Snapshot", "SnapshotFolder", "load_snapshot", "pack_snapshot", "unpack_snapshot"]
 
 FORMAT = "vigilia-stream-1"
 
@@ -51,12 +52,61 @@ class Snapshot:
     until_seconds: float
 
 
-def save_snapshot(path: Path, snapshot: Snapshot, *, model_hash: str) -> None:
-    """Writes a snapshot whole or not at all.
+class SnapshotFolder:
+    """The snapshots of all streams, a file each.
 
-    Raises:
-        OutputError: the disk is full or the folder may not be written to.
+    Args:
+        folder: made if absent.
+        model_hash: of the model that is to go on.
     """
+
+    def __init__(self, folder: Path, model_hash: str) -> None:
+        folder.mkdir(parents=True, exist_ok=True)
+        self._folder = folder
+        self._model_hash = model_hash
+
+    def path(self, name: str) -> Path:
+        """Where a stream's snapshot lies."""
+        return self._folder / f"{name}.safetensors"
+
+    def load(
+        self, name: str, *, fresh: StreamState, window: ClipWindow, until_seconds: float | None
+    ) -> Snapshot | None:
+        """See `load_snapshot`."""
+        return load_snapshot(
+            self.path(name),
+            fresh=fresh,
+            window=window,
+            model_hash=self._model_hash,
+            until_seconds=until_seconds,
+        )
+
+    def save(self, name: str, snapshot: Snapshot) -> None:
+        """Writes a snapshot whole or not at all.
+
+        Raises:
+            OutputError: the disk is full or the folder may not be written to.
+        """
+        self.write(name, pack_snapshot(snapshot, model_hash=self._model_hash))
+
+    def read(self, name: str) -> bytes | None:
+        """A stream's file as it is; None if there is none that can be read."""
+        try:
+            return self.path(name).read_bytes()
+        except OSError:
+            return None
+
+    def write(self, name: str, data: bytes) -> None:
+        """Writes a stream's file, which somebody else packed; errors as in `save`."""
+        write_atomically(self.path(name), data)
+
+    def forget(self, name: str) -> None:
+        """Deletes a stream's file."""
+        self.path(name).unlink(missing_ok=True)
+
+
+def pack_snapshot(snapshot: Snapshot, *, model_hash: str) -> bytes:
+    """A snapshot as a file."""
     window, position = snapshot.place.window, snapshot.place.position
     gate = {} if snapshot.place.gate is None else snapshot.place.gate.to_arrays()
     tensors = {_STATE + name: tensor for name, tensor in named_tensors(snapshot.state).items()}
@@ -71,7 +121,7 @@ def save_snapshot(path: Path, snapshot: Snapshot, *, model_hash: str) -> None:
         "last_seconds": window.last_seconds,
     }
     header = {"format": FORMAT, "model": model_hash, "place": json.dumps(place)}
-    save_tensors(path, tensors, header)
+    return pack_tensors(tensors, header)
 
 
 def load_snapshot(
@@ -97,8 +147,38 @@ def load_snapshot(
     if not path.exists():
         return None
     tensors, header = read_tensors(path)
+    return _usable(str(path), tensors, header, fresh, window, model_hash, until_seconds)
+
+
+def unpack_snapshot(
+    data: bytes,
+    name: str,
+    *,
+    fresh: StreamState,
+    window: ClipWindow,
+    model_hash: str,
+    until_seconds: float | None,
+) -> Snapshot | None:
+    """As `load_snapshot`, from what `pack_snapshot` made; `name` is for messages.
+
+    Raises:
+        CheckpointError: likewise.
+    """
+    tensors, header = unpack_tensors(data, name)
+    return _usable(name, tensors, header, fresh, window, model_hash, until_seconds)
+
+
+def _usable(
+    name: str,
+    tensors: dict[str, Tensor],
+    header: dict[str, str],
+    fresh: StreamState,
+    window: ClipWindow,
+    model_hash: str,
+    until_seconds: float | None,
+) -> Snapshot | None:
     if header.get("format") != FORMAT or header.get("model") != model_hash:
-        raise CheckpointError(f"{path}: is a snapshot of another model or version")
+        raise CheckpointError(f"{name}: is a snapshot of another model or version")
     try:
         place = json.loads(header["place"])
         if until_seconds is None or place["until_seconds"] > until_seconds + ROUNDING_SECONDS:
@@ -106,7 +186,7 @@ def load_snapshot(
         return _snapshot(fresh, window, tensors, place)
     except (AttributeError, IndexError, KeyError, TypeError, ValueError) as error:
         brief = " ".join(str(error).split())[:160]
-        raise CheckpointError(f"{path}: is damaged ({brief})") from error
+        raise CheckpointError(f"{name}: is damaged ({brief})") from error
 
 
 def _snapshot(

@@ -7,14 +7,13 @@ this thread as a function.
 from __future__ import annotations
 
 import logging
-import queue
 import threading
 import time
 from collections.abc import Callable
-from concurrent.futures import Future
 from typing import TypeVar
 
 from vigilia.engine import StepEngine
+from vigilia.serving.calls import ANSWER_SECONDS, Calls
 from vigilia.serving.results import ResultTaker
 from vigilia.serving.watched import Watched
 
@@ -25,7 +24,6 @@ log = logging.getLogger("vigilia.serving")
 T = TypeVar("T")
 
 _LOOK_EVERY_SECONDS = 0.25
-_ANSWER_SECONDS = 30.0
 
 StepTimes = Callable[[float, int], None]
 """Told the seconds and the rows of every batch."""
@@ -59,10 +57,10 @@ class StepThread:
         self._find = find
         self._on_end = on_end
         self._on_step = on_step
-        self._calls: queue.SimpleQueue[Callable[[], None]] = queue.SimpleQueue()
+        self._calls = Calls(self._wake)
         self._stopping = threading.Event()
         self.broken: Exception | None = None
-        taker.on_retry = self._between_tries
+        taker.writer.on_retry = self._between_tries
         self._thread = threading.Thread(target=self._run, name="vigilia-steps", daemon=True)
         self._thread.start()
 
@@ -75,23 +73,13 @@ class StepThread:
         """Runs a function between two steps and waits for its result."""
         if not self._thread.is_alive():
             return function()
-        future: Future[T] = Future()
-
-        def run() -> None:
-            try:
-                future.set_result(function())
-            except BaseException as error:
-                future.set_exception(error)
-
-        self._calls.put(run)
-        self._wake()
-        return future.result(timeout=_ANSWER_SECONDS)
+        return self._calls.call(function)
 
     def close(self) -> None:
         """Ends it behind what it is at; idempotent."""
         self._stopping.set()
         self._wake()
-        self._thread.join(timeout=_ANSWER_SECONDS)
+        self._thread.join(timeout=ANSWER_SECONDS)
 
     def _wake(self) -> None:
         with self._engine.changed:
@@ -100,26 +88,18 @@ class StepThread:
     def _run(self) -> None:
         try:
             while not self._stopping.is_set():
-                self._run_calls()
+                self._calls.run()
                 self._poll()
-            self._run_calls()
+            self._calls.run()
         except Exception as error:
             self.broken = error
             log.exception("stepping has ended")
-
-    def _run_calls(self) -> None:
-        while True:
-            try:
-                call = self._calls.get_nowait()
-            except queue.Empty:
-                return
-            call()
 
     def _poll(self) -> None:
         engine = self._engine
         with engine.changed:
             due = engine.due_in_seconds()
-            if (due is None or due > 0) and self._calls.empty():
+            if (due is None or due > 0) and self._calls.empty:
                 engine.changed.wait(_LOOK_EVERY_SECONDS if due is None else due)
         before, began = engine.totals(), time.perf_counter()
         found = [(self._find(result.name), result) for result in engine.poll()]
@@ -136,5 +116,5 @@ class StepThread:
 
     def _between_tries(self, seconds: float) -> bool:
         """Waits while results cannot be written; False if the service is ending."""
-        self._run_calls()
+        self._calls.run()
         return not self._stopping.wait(seconds)

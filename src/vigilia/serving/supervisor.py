@@ -1,37 +1,62 @@
-"""The streams of the service: started, stepped, stopped, added and removed while others run.
+"""The streams of the service: started, stopped, added and removed while others run.
 
-A thread a stream decodes (`vigilia.engine.Feeder`), one thread steps and writes. How a stream gets
-into the engine and out of it again is in `running_streams.py`.
+Which there are, what they are called, and what of that is remembered; who steps them is the host
+(`host.py`).
 """
 
 from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from vigilia.engine import StepEngine
-from vigilia.errors import OptionError
+from vigilia.errors import OptionError, VigiliaError
 from vigilia.running import fingerprint
-from vigilia.serving.feeding import Feeding
 from vigilia.serving.fields import Fields
+from vigilia.serving.host import Host
 from vigilia.serving.hub import Hub
 from vigilia.serving.journal import Journal
-from vigilia.serving.results import ResultTaker
-from vigilia.serving.running_streams import Running
-from vigilia.serving.status import status_event
-from vigilia.serving.stepping import StepThread, StepTimes
+from vigilia.serving.local_host import LocalHost
+from vigilia.serving.snapshots import SnapshotFolder
+from vigilia.serving.status import set_status, status_event
+from vigilia.serving.stepping import StepTimes
 from vigilia.serving.stream_options import StreamOptions, stream_options
 from vigilia.serving.watched import Watched
+from vigilia.serving.writing import JournalWriter
 from vigilia.stream import StreamClassifier
 
-__all__ = ["Supervisor"]
+__all__ = ["MakeHost", "Supervisor", "Tools"]
 
 log = logging.getLogger("vigilia.serving")
 
-_CPU_BATCH, _GPU_BATCH = 1, 16
+
+@dataclass(frozen=True)
+class Tools:
+    """What a host works with.
+
+    Attributes:
+        model: in evaluation mode.
+        model_hash: which it is.
+        journal: of results.
+        writer: of results into it.
+        snapshots: of streams.
+        hub: told of events.
+        on_step: told of every batch.
+    """
+
+    model: StreamClassifier
+    model_hash: str
+    journal: Journal
+    writer: JournalWriter
+    snapshots: SnapshotFolder
+    hub: Hub
+    on_step: StepTimes
+
+
+MakeHost = Callable[[Tools], Host]
 
 
 class Supervisor:
@@ -43,12 +68,13 @@ class Supervisor:
         folder: of their snapshots; made if absent.
         most_streams: room in the engine.
         batch: streams stepped together; None for 1 on a CPU and 16 elsewhere.
-        snapshot_seconds: how often a stream's state is saved.
+        snapshot_seconds: how often a stream's state is saved; None for `snapshot_pace`.
         hub: who is told of events.
         on_step: told of every batch.
+        make_host: who steps them; by default a device of this machine.
 
     Attributes:
-        engine: that steps.
+        host: that steps.
         model_hash: which model.
     """
 
@@ -60,46 +86,42 @@ class Supervisor:
         *,
         most_streams: int = 16,
         batch: int | None = None,
-        snapshot_seconds: float = 10.0,
+        snapshot_seconds: float | None = None,
         hub: Hub | None = None,
         on_step: StepTimes = lambda seconds, rows: None,
+        make_host: MakeHost | None = None,
     ) -> None:
-        folder.mkdir(parents=True, exist_ok=True)
         self.model = model
         self.journal = journal
         self.hub = hub or Hub()
         self.model_hash = fingerprint(model)
-        on_cpu = model.init_state(1).logits.device.type == "cpu"
-        self.engine = StepEngine(
+        tools = Tools(
             model,
-            streams=most_streams,
-            batch=batch or (_CPU_BATCH if on_cpu else _GPU_BATCH),
-            drop_oldest=True,
-        )
-        self.feeding = Feeding(
-            self.engine, model, model_hash=self.model_hash, journal=journal, folder=folder
-        )
-        self._taker = ResultTaker(
-            self.engine,
+            self.model_hash,
             journal,
+            JournalWriter(journal, self.hub),
+            SnapshotFolder(folder, self.model_hash),
             self.hub,
-            self.feeding,
-            model_hash=self.model_hash,
-            snapshot_seconds=snapshot_seconds,
+            on_step,
         )
+        self._writer, self._snapshots = tools.writer, tools.snapshots
+
+        def on_this_machine(tools: Tools) -> Host:
+            return LocalHost(
+                model,
+                journal,
+                tools.writer,
+                tools.snapshots,
+                self.hub,
+                room=most_streams,
+                batch=batch,
+                snapshot_seconds=snapshot_seconds,
+                on_step=on_step,
+            )
+
+        self.host = (make_host or on_this_machine)(tools)
         self._streams: dict[str, Watched] = {}
         self._changing = threading.RLock()
-        self._running = Running(
-            self.engine, self._taker, self.feeding, journal, self.hub, model_hash=self.model_hash
-        )
-        self._steps = StepThread(
-            self.engine,
-            self._taker,
-            find=self._running.find,
-            on_end=self._running.end,
-            on_step=on_step,
-        )
-        self._running.between_steps = self._steps.call
 
     # What there is.
 
@@ -115,24 +137,22 @@ class Supervisor:
     @property
     def problem(self) -> str:
         """Why the service does not work now; empty if it does."""
-        if self._steps.broken is not None:
-            return f"stepping has ended: {self._steps.broken}"
-        return self._taker.problem
+        return self.host.problem
 
     @property
     def alive(self) -> bool:
         """Whether the thread that steps is there."""
-        return self._steps.alive
+        return self.host.alive
 
     @property
     def write_failures(self) -> int:
         """Writes that failed."""
-        return self._taker.failures
+        return self._writer.failures + self.host.snapshot_failures
 
     @property
     def commit_seconds(self) -> float:
         """Of the last write."""
-        return self._taker.commit_seconds
+        return self._writer.commit_seconds
 
     # Streams come and go.
 
@@ -156,19 +176,15 @@ class Supervisor:
         with self._changing:
             if options.name.casefold() in (name.casefold() for name in self._streams):
                 raise OptionError(f"there already is a stream named {options.name!r}")
-            if len(self._streams) >= self.engine.totals().room + self.engine.totals().streams:
-                raise OptionError(
-                    f"there is room for {len(self._streams)} streams; remove one, or set "
-                    "`most_streams` higher"
-                )
+            self.host.check_added(options, len(self._streams))
             watched = Watched(options, declared=table is not None)
             if table is not None:
                 self.journal.notes.declare(options.name, table, running)
             self._streams[options.name] = watched
-            self._running.open(watched)
+            self._open(watched)
             self.hub.publish("status", status_event(watched))
             if running and watched.status != "failed":
-                self._running.start(watched)
+                self.host.start(watched)
             return watched
 
     def add_declared(self) -> None:
@@ -189,11 +205,11 @@ class Supervisor:
         with self._changing:
             watched = self._named(name)
             if watched.running and watched.status in ("ended", "failed"):
-                self._running.stop([watched])
+                self.host.stop([watched])
             if not watched.running:
-                self._running.open(watched)
+                self._open(watched)
                 if watched.status != "failed":
-                    self._running.start(watched, again=True)
+                    self.host.start(watched, again=True)
             self.journal.notes.set_running(name, True)
             return watched
 
@@ -205,7 +221,7 @@ class Supervisor:
         """
         with self._changing:
             watched = self._named(name)
-            self._running.stop([watched])
+            self.host.stop([watched])
             self.journal.notes.set_running(name, False)
             return watched
 
@@ -221,10 +237,10 @@ class Supervisor:
         """
         with self._changing:
             watched = self._named(name)
-            self._running.stop([watched])
+            self.host.stop([watched])
             self.journal.notes.undeclare(name)
             if forget:
-                self.feeding.snapshot_path(name).unlink(missing_ok=True)
+                self._snapshots.forget(name)
                 self.journal.forget(name)
             del self._streams[name]
             self.hub.publish("status", {"stream": name, "status": "removed", "problem": ""})
@@ -237,9 +253,28 @@ class Supervisor:
             some seconds more; that thread is left behind.
         """
         with self._changing:
-            ended = self._running.stop(self.streams)
-        self._steps.close()
+            ended = self.host.stop(self.streams)
+        self.host.close()
         return ended
+
+    def _open(self, watched: Watched) -> None:
+        """Finds out how far a stream is labelled; one whose results are others' has failed."""
+        options, model = watched.options, self.model
+        # A camera's model may be exchanged; a recording's labels are one model's.
+        identity: dict[str, Any] = {"kind": "camera" if options.live else "recording"}
+        if not options.live:
+            identity["model"] = self.model_hash
+        try:
+            self.journal.open_stream(
+                watched.name,
+                classes=model.classes,
+                identity=identity,
+                segmenter=options.segmenter,
+                cell_seconds=min(1.0, model.preprocessing.stride_seconds),
+            )
+            set_status(self.hub, watched, "stopped", "")
+        except VigiliaError as error:
+            set_status(self.hub, watched, "failed", str(error))
 
     def _named(self, name: str) -> Watched:
         watched = self._streams.get(name)

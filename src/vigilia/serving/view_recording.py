@@ -110,6 +110,7 @@ class ViewedRecording:
             "wall_start": None,
             "reconnects": 0,
             "dropped": 0,
+            "machine": None,
         }
 
     def segments(self, start_seconds: float, end_seconds: float) -> TimelineView:

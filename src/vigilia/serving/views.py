@@ -53,6 +53,7 @@ def stream_view(watched: Watched, cursor: Cursor | None, wall_start: float | Non
         "wall_start": wall_start,
         "reconnects": watched.reconnects,
         "dropped": watched.counts["dropped"],
+        "machine": watched.machine or None,
     }
 
 

@@ -53,9 +53,15 @@ class TickGrid:
         """The tick nearest to a moment on the wall, never one that is taken."""
         return max(self.next_tick, round((wall - self.wall_start) * self.fps))
 
-    def connect(self, wall: float) -> None:
-        """A connection whose first frame came at `wall`: its ticks count from there."""
-        self._offset = self.at(wall)
+    def connect(self, wall: float, *, overlaps: bool = False) -> None:
+        """A connection whose first frame came at `wall`: its ticks count from there.
+
+        Args:
+            wall: Unix time.
+            overlaps: it may have begun while another still ran: ticks that are taken are passed
+                over and not counted from the first free one.
+        """
+        self._offset = round((wall - self.wall_start) * self.fps) if overlaps else self.at(wall)
         self._least, self._watched_until = math.inf, wall + WATCH_SECONDS
 
     def place(self, tick: int, wall: float) -> int | None:

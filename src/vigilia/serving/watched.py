@@ -11,7 +11,7 @@ import av
 import numpy as np
 
 from vigilia.engine import Feeder, Place
-from vigilia.serving.cameras import Watch
+from vigilia.serving.cameras import Connection, Watch
 from vigilia.serving.cursor import Cursor
 from vigilia.serving.schema import Status
 from vigilia.serving.stream_options import StreamOptions
@@ -46,7 +46,10 @@ class Watched:
         declared: it was added over HTTP, and is remembered there.
         status, problem: see `vigilia.serving.schema.Stream`.
         engine_name: in the engine; another one each time it is started.
+        machine: of a cluster, that watches it or did last; empty where there is none.
+        running: whoever steps it has it.
         feeder, watch: the thread that decodes, and how to reach it; None while it does not run.
+        opened: a camera that was opened for it beforehand; taken by the first connection.
         place: where the frames stand behind the last result, if a snapshot may be taken there.
         counts: clips by outcome, since the service was started.
         label_seconds: time in each label since then; None for holes.
@@ -60,8 +63,11 @@ class Watched:
     status: Status = "stopped"
     problem: str = ""
     engine_name: str = ""
+    machine: str = ""
+    running: bool = False
     feeder: Feeder | None = None
     watch: Watch | None = None
+    opened: Connection | None = None
     place: Place | None = None
     counts: Counter[str] = field(default_factory=Counter)
     label_seconds: defaultdict[str | None, float] = field(
@@ -81,11 +87,6 @@ class Watched:
     @property
     def name(self) -> str:
         return self.options.name
-
-    @property
-    def running(self) -> bool:
-        """Whether its thread is there."""
-        return self.feeder is not None
 
     @property
     def memory_wanted(self) -> bool:

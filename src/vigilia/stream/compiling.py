@@ -58,5 +58,5 @@ def compiled(model: StreamClassifier, *, backend: str = "inductor") -> StreamCla
         # What a recorded graph returns lies where its next run writes.
         return logits.clone(), map_tensors(torch.clone, state)
 
-    model.step = step  # type: ignore[method-assign]
+    model.step = step  # type: ignore[assignment,method-assign]
     return model

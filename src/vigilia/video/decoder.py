@@ -14,7 +14,12 @@ import av
 from av.stream import Disposition
 
 from vigilia.errors import OptionError, VideoError
-from vigilia.video.opening import check_file, open_container
+from vigilia.video.opening import (
+    READ_TIMEOUT_SECONDS,
+    check_file,
+    open_container,
+    what_failed,
+)
 
 __all__ = ["Decoder", "DecodingStopped", "describe_stream"]
 
@@ -169,7 +174,7 @@ class Decoder:
                 last_pts = picture.pts
                 yield picture
         except av.FFmpegError as error:
-            reason = error.strerror or type(error).__name__
+            reason = what_failed(error, f"nothing came for {READ_TIMEOUT_SECONDS:.0f} s")
         if reason is None and not self.live and self._threads != 1 and delivered < self._packets:
             reason = self._error_after(last_pts)
         if reason is None and not self.live:

@@ -8,7 +8,7 @@ import av
 
 from vigilia.errors import VideoError
 
-__all__ = ["check_file", "open_container"]
+__all__ = ["READ_TIMEOUT_SECONDS", "check_file", "open_container", "what_failed"]
 
 OPEN_TIMEOUT_SECONDS = 10.0
 READ_TIMEOUT_SECONDS = 10.0
@@ -58,7 +58,7 @@ def open_container(where: str | Path, name: str, format: str | None) -> av.conta
             target, format=format, options=options, timeout=timeout, metadata_errors="ignore"
         )
     except (av.FFmpegError, OSError, ValueError) as error:
-        problem = getattr(error, "strerror", None) or type(error).__name__
+        problem = what_failed(error, f"no answer within {OPEN_TIMEOUT_SECONDS:.0f} s")
     # Raised out here so that FFmpeg's error, whose text has the password, is not its context.
     if isinstance(where, Path):
         raise VideoError(
@@ -69,3 +69,10 @@ def open_container(where: str | Path, name: str, format: str | None) -> av.conta
         f"{name}: cannot be opened ({problem}); "
         "check that it is switched on, the address, the user name and the password"
     )
+
+
+def what_failed(error: Exception, late: str) -> str:
+    """What FFmpeg says of an error; `late` where it was we who lost patience."""
+    if isinstance(error, av.error.ExitError):
+        return late
+    return getattr(error, "strerror", None) or type(error).__name__

@@ -98,7 +98,9 @@ async function route() {
     } else {
       const stream = streams.find((one) => one.name === wanted);
       if (!stream) throw Object.assign(new Error(`The service has no stream “${wanted}”.`), { status: 404 });
-      title.textContent = stream.live ? stream.name : stream.source || stream.name;
+      // `vigilia view` names the file; a service has its own names, and a path says less.
+      const isFile = !stream.live && stream.source && !stream.source.includes("/");
+      title.textContent = isFile ? stream.source : stream.name;
       document.title = `${title.textContent}, Vigilia`;
       opened = await openStream(main, stream);
     }
@@ -136,8 +138,14 @@ function hear() {
     },
     correction: (event) => tell("correction", event),
     reset: () => { if (location.hash.startsWith("#/stream/") || page?.act) page?.take("reset", {}); else route(); },
-    up: () => { connection.textContent = ""; },
-    down: () => { connection.textContent = "Connection lost; trying again…"; },
+    up: () => {
+      connection.textContent = "";
+      document.body.classList.remove("stale");
+    },
+    down: () => {
+      connection.textContent = "Connection lost, what you see is old; trying again…";
+      document.body.classList.add("stale");
+    },
   });
 }
 

@@ -9,13 +9,12 @@ const BAR_HEIGHT = 76;
 const MAP_HEIGHT = 96;
 const GUTTER = 84;
 
-/** Shows the memory in `host`; `update()` asks anew. handlers: seek(seconds), labelAt, attended. */
+/** Shows the memory in `host`; `update()` asks anew. handlers: seek(seconds), labelAt, attended, found. */
 export class MemoryView {
   constructor(host, stream, handlers) {
     Object.assign(this, { host, stream, handlers });
     this.history = new Map();
     this.nodes = new Map();
-    this.hold = false;
     fill(host, el("div", { class: "waiting waiting-box", "aria-label": "Loading" }));
   }
 
@@ -58,10 +57,12 @@ export class MemoryView {
         + "Bars: how much the last clip read from each remembered moment. Below: the same as time "
         + "went by, the latest on top. Choose a bar to go to that moment." }));
     }
+    if (!this.nodes.size) this.handlers.found();
+    // All of them first: they share the width.
+    for (const stage of stages) this.node(stage.stage);
     const attended = [];
     for (const stage of stages) {
       this.remember(stage, memory.seconds);
-      this.node(stage.stage);
       this.draw(stage, memory.seconds);
       for (const slot of stage.slots) {
         attended.push({ seconds: memory.seconds - slot.age_seconds, attention: slot.attention });
@@ -87,6 +88,7 @@ export class MemoryView {
       el("h3", { text: `Stage ${number}` }), canvas, words, details);
     this.host.append(box);
     const node = { canvas, words, rows, details, last: null };
+    new ResizeObserver(() => this.paint(number)).observe(canvas);
     canvas.addEventListener("click", (event) => {
       const { slots, seconds, oldest } = node.last;
       const box = canvas.getBoundingClientRect();
@@ -113,7 +115,7 @@ export class MemoryView {
     ].filter(Boolean).join(" ");
     node.words.textContent = says;
     node.canvas.setAttribute("aria-label", `Attention of stage ${stage.stage} by age. ${says}`);
-    paintMemory(node.canvas, stage.slots, history, oldest);
+    this.paint(stage.stage);
     if (node.details.open) this.fillTable(node);
   }
 
@@ -135,11 +137,13 @@ export class MemoryView {
       ["age", "attention", "clips", "state then", "moment"], rows));
   }
 
+  paint(number) {
+    const { canvas, last } = this.nodes.get(number) ?? {};
+    if (last) paintMemory(canvas, last.slots, this.history.get(number), last.oldest);
+  }
+
   redraw() {
-    for (const [number, node] of this.nodes) {
-      const rows = this.history.get(number);
-      if (node.last) paintMemory(node.canvas, node.last.slots, rows, node.last.oldest);
-    }
+    for (const number of this.nodes.keys()) this.paint(number);
   }
 }
 
@@ -162,7 +166,8 @@ function paintMemory(canvas, slots, history, oldest) {
     .map((name) => style.getPropertyValue(`--${name}`).trim());
   const area = width - GUTTER - 8;
   const x = (age) => GUTTER + place(age, oldest) * area;
-  const most = Math.max(0.05, ...slots.map((slot) => slot.attention));
+  // To the largest of all that is drawn: shares of many slots are small, and the axis says how small.
+  const most = Math.max(0.001, ...history.flatMap((row) => row.slots.map((slot) => slot.attention)));
   context.font = "11px system-ui, sans-serif";
   context.textBaseline = "middle";
   context.fillStyle = faint;

@@ -24,6 +24,17 @@ export function showNow(host, model, seconds) {
   return facts;
 }
 
+/** How a stream of a service is doing; nothing of one that was read to its end. */
+export function showCondition(host, stream) {
+  const kind = { running: "good", failed: "bad", reconnecting: "bad" }[stream.status] ?? "";
+  const lag = stream.status === "running" && stream.lag_seconds !== null ? `lag ${duration(stream.lag_seconds)}` : "";
+  fill(host, el("span", { class: `badge ${kind}`, text: stream.status }),
+    lag && el("span", { class: "note", text: lag }),
+    stream.machine && el("span", { class: "note", text: `on ${stream.machine}` }),
+    stream.problem && el("span", { class: "error-line", text: stream.problem }));
+  host.hidden = stream.status === "ended" && !stream.problem;
+}
+
 /** A button for each class; of many, a box to find them. `choose(label)`, null: cannot be seen. */
 export function showLabels(host, model, choose) {
   const { classes, indices } = model;

@@ -7,7 +7,7 @@ import { fill } from "./dom.js";
 import { clock, duration, labelText, wall } from "./format.js";
 import { MemoryView } from "./memory.js";
 import { makeModel } from "./model.js";
-import { showBouts, showLabels, showLegend, showNow } from "./panel.js";
+import { showBouts, showCondition, showLabels, showLegend, showNow } from "./panel.js";
 import { openPlayer } from "./player.js";
 import { Review } from "./review.js";
 import { Segments } from "./segments.js";
@@ -40,19 +40,24 @@ export class StreamPage {
     this.memory = new MemoryView(this.get("memory").querySelector(".body"), stream, {
       seek: (seconds) => this.goTo(seconds, seconds + 1),
       labelAt: (seconds) => this.labelAt(seconds),
+      found: () => this.widen(),
       attended: (moments) => { this.chart.attended = moments; this.chart.refreshGlass(); },
     });
     this.summary = new Summary(this.get("summary").querySelector(".body"), stream,
       (label) => this.model.colourOf(label));
-    if (stream.live) {
-      for (const id of ["memory", "downloads"]) this.get(id).classList.add("broad");
-      this.get("summary").before(this.get("memory"));
-    }
+    if (stream.live) this.widen();
     this.wire();
+    showCondition(this.get("condition"), stream);
     showLegend(this.get("legend"), this.model);
     this.moved();
     this.follow(this.seconds);
     this.open(host);
+  }
+
+  /** There is, or will be, a memory to look at: it gets the whole width, before the summary. */
+  widen() {
+    for (const id of ["memory", "downloads"]) this.get(id).classList.add("broad");
+    this.get("summary").before(this.get("memory"));
   }
 
   async open(host) {
@@ -68,13 +73,11 @@ export class StreamPage {
   }
 
   wire() {
-    const on = (id, action, value) => this.get(id).addEventListener("click", () => this.act(action, value));
-    on("next-doubt", "doubt", 1);
-    on("confirm", "confirm");
-    on("undo", "undo");
-    on("zoom-in", "zoom", 0.5);
-    on("zoom-out", "zoom", 2);
-    on("fit", "fit");
+    const buttons = { "next-doubt": ["doubt", 1], confirm: ["confirm"], undo: ["undo"],
+      "zoom-in": ["zoom", 0.5], "zoom-out": ["zoom", 2], fit: ["fit"] };
+    for (const [id, what] of Object.entries(buttons)) {
+      this.get(id).addEventListener("click", () => this.act(...what));
+    }
     this.get("corrected").addEventListener("change", () => this.summarise());
     this.get("bouts").addEventListener("toggle", () => this.bouts());
     const button = this.get("follow");
@@ -114,8 +117,8 @@ export class StreamPage {
   }
 
   clampToView() {
-    const inside = this.seconds >= this.view.from && this.seconds <= this.view.to;
-    return inside ? this.seconds : (this.view.from + this.view.to) / 2;
+    const { from, to } = this.view;
+    return this.seconds >= from && this.seconds <= to ? this.seconds : (from + to) / 2;
   }
 
   bout(by) {
@@ -191,11 +194,10 @@ export class StreamPage {
     const target = this.review.target();
     this.get("target").textContent = !target ? "" : `${this.review.selection ? "selection " : "bout "}`
       + `${clock(target[0])} to ${clock(target[1])}`;
-    const root = this.get("chart");
-    root.setAttribute("aria-valuemin", this.model.extent.start.toFixed(1));
-    root.setAttribute("aria-valuemax", this.model.extent.end.toFixed(1));
-    root.setAttribute("aria-valuenow", this.seconds.toFixed(1));
-    root.setAttribute("aria-valuetext", `${clock(this.seconds)}, ${labelText(label ?? null)}, ${facts}`);
+    const { start, end } = this.model.extent;
+    const says = { min: start.toFixed(1), max: end.toFixed(1), now: this.seconds.toFixed(1),
+      text: `${clock(this.seconds)}, ${labelText(label ?? null)}, ${facts}` };
+    for (const [name, value] of Object.entries(says)) this.get("chart").setAttribute(`aria-value${name}`, value);
   }
 
   moved() {
@@ -250,6 +252,7 @@ export class StreamPage {
   take(kind, event) {
     if (kind === "reset") { this.review.load(); this.more(); return; }
     if (event.stream !== this.stream.name) return;
+    if (kind !== "correction") showCondition(this.get("condition"), Object.assign(this.stream, event));
     if (kind === "correction") {
       if (!this.review.corrections.some((one) => one.id === event.id) || event.removed) this.review.load();
     } else if (kind === "label") {

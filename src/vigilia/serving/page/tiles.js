@@ -15,6 +15,8 @@ const URGENCY = ["failed", "reconnecting", "waiting", "running", "stopped", "end
 /** Shows the streams in `host`; returns {take(kind, event), close()}. */
 export function showTiles(host, streams) {
   const tiles = new Map();
+  const counts = el("p", { class: "note" });
+  const count = () => { counts.textContent = inWords([...tiles.values()].map((one) => one.stream.status)); };
   const list = el("ul", { class: "tiles", "aria-label": "Streams" });
   if (!streams.length) {
     fill(host, stateBox("No streams yet", "Add one to the service's file and start it again, or add "
@@ -29,7 +31,8 @@ export function showTiles(host, streams) {
     tiles.set(stream.name, tile);
     list.append(tile.node);
   }
-  fill(host, list);
+  count();
+  fill(host, el("div", { class: "toolbar" }, el("h2", { text: "Streams" }), counts), list);
   const pictures = setInterval(() => {
     if (document.hidden) return;
     for (const tile of tiles.values()) tile.picture();
@@ -38,11 +41,21 @@ export function showTiles(host, streams) {
   return {
     /** Whether there is such a tile. */
     take(kind, event) {
-      tiles.get(event.stream)?.take(kind, event);
-      return tiles.has(event.stream);
+      const tile = tiles.get(event.stream);
+      tile?.take(kind, event);
+      if (event.status === "removed") tiles.delete(event.stream);
+      if (kind === "status") count();
+      return tile !== undefined;
     },
     close() { clearInterval(pictures); clearInterval(ages); },
   };
+}
+
+/** "8: 6 running, 1 reconnecting, 1 failed". */
+function inWords(statuses) {
+  const each = URGENCY.toReversed().filter((one) => statuses.includes(one))
+    .map((one) => `${statuses.filter((other) => other === one).length} ${BADGES[one][0]}`);
+  return `${statuses.length}: ${each.join(", ")}`;
 }
 
 class Tile {
@@ -54,12 +67,11 @@ class Tile {
     this.state = el("p", { class: "state-line" });
     this.facts = el("p", { class: "facts" });
     this.problem = el("p", { class: "problem" });
-    this.image = el("img", { alt: "", hidden: true });
-    this.blank = el("span", { text: "no picture" });
-    this.image.addEventListener("load", () => this.seen(true));
-    this.image.addEventListener("error", () => this.seen(false));
+    this.image = null;
+    this.blank = el("span", { text: "no picture yet" });
+    this.shot = el("div", { class: "shot" }, this.blank);
     this.node = el("li", { class: "tile" }, el("a", { href: `#/stream/${encodeURIComponent(stream.name)}` },
-      el("div", { class: "shot" }, this.image, this.blank),
+      this.shot,
       el("div", { class: "words" }, el("h2", {}, el("span", { text: stream.name }), this.badge),
         this.state, this.facts, this.problem)));
     this.tick = 0;
@@ -67,17 +79,18 @@ class Tile {
     this.picture(true);
   }
 
-  seen(yes) {
-    this.image.hidden = !yes;
-    this.blank.hidden = yes;
-    this.loading = false;
-  }
-
   picture(first = false) {
     const moving = ["running", "reconnecting", "waiting"].includes(this.stream.status);
     if (this.loading || !(first || moving)) return;
     this.loading = true;
-    this.image.src = api.frameAddress(this.stream.name, this.tick += 1);
+    // The picture before stays until the next one is there.
+    const next = el("img", { alt: "" });
+    next.addEventListener("load", () => {
+      this.shot.replaceChildren(next);
+      this.loading = false;
+    });
+    next.addEventListener("error", () => { this.loading = false; });
+    next.src = api.frameAddress(this.stream.name, this.tick += 1);
   }
 
   take(kind, event) {
@@ -107,7 +120,8 @@ class Tile {
 
   ages() {
     const { stream } = this;
-    const passed = stream.live && stream.status === "running" ? (Date.now() - this.told) / 1000 : 0;
+    const lost = document.body.classList.contains("stale");
+    const passed = stream.live && stream.status === "running" && !lost ? (Date.now() - this.told) / 1000 : 0;
     const facts = [];
     if (stream.since_seconds !== null) facts.push(`for ${duration(stream.since_seconds + passed)}`);
     if (stream.confidence !== null && stream.label !== null) facts.push(`confidence ${stream.confidence.toFixed(2)}`);
@@ -116,8 +130,10 @@ class Tile {
       facts.push(`last change ${stream.wall_start === null ? clock(stream.last_change_seconds)
         : wall(stream.wall_start + stream.last_change_seconds)}`);
     }
-    if (stream.reconnects) facts.push(`${stream.reconnects} reconnects`);
-    if (stream.dropped) facts.push(`${stream.dropped} clips dropped`);
+    const many = (number, what) => `${number} ${what}${number === 1 ? "" : "s"}`;
+    if (stream.reconnects) facts.push(many(stream.reconnects, "reconnect"));
+    if (stream.dropped) facts.push(`${many(stream.dropped, "clip")} dropped`);
+    if (stream.machine) facts.push(`on ${stream.machine}`);
     const words = facts.join("|");
     if (words !== this.words) fill(this.facts, facts.map((text) => el("span", { text })));
     this.words = words;
