@@ -35,6 +35,7 @@ ORDER = [
     "running",
     "evaluation",
     "training",
+    "pretraining",
     "serving",
     "scale",
     "simulate",

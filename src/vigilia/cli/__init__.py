@@ -20,6 +20,7 @@ from vigilia.cli.events import events
 from vigilia.cli.export import export
 from vigilia.cli.labels import labels
 from vigilia.cli.models import models
+from vigilia.cli.pretrain import pretrain
 from vigilia.cli.run import run
 from vigilia.cli.serve import serve
 from vigilia.cli.simulate import simulate
@@ -43,6 +44,7 @@ app = typer.Typer(
 COMMANDS: dict[str, Callable[..., object]] = {
     "run": run,
     "train": train,
+    "pretrain": pretrain,
     "evaluate": evaluate,
     "view": view,
     "serve": serve,

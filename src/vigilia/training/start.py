@@ -27,7 +27,7 @@ from vigilia.training.seeing import SeenRecording
 from vigilia.training.sources import Annotated, split_validation
 from vigilia.training.worker import Worker, make_worker
 
-__all__ = ["train_recordings"]
+__all__ = ["check_place", "train_recordings"]
 
 
 def train_recordings(
@@ -111,7 +111,7 @@ def train_recordings(
             )
     for one in annotated:
         check_labels(one.labels, classes=names)  # before hours of decoding, not after
-    _check_place(out)
+    check_place(out)
     if cache_features:
         options = _for_features(options, untrained=str(model) in BACKBONES and weights is None)
     worker = make_worker(usable_device(device), precision=options.precision, rows=options.rows)
@@ -223,7 +223,7 @@ def _see(
     return [see(one) for one in recordings]
 
 
-def _check_place(out: Path) -> None:
+def check_place(out: Path) -> None:
     """Finds out before the training, not behind its first epoch, whether `out` can be written."""
     if out.is_dir():
         raise OptionError(f"{out}: is a folder; name the model file to write in it")
