@@ -17,9 +17,9 @@ from torch import Tensor
 
 from vigilia.checkpoint import read_tensors, save_tensors
 from vigilia.errors import CheckpointError
-from vigilia.spiking import NeuroSvt, SpikingState
-from vigilia.state import named_tensors, with_tensors
-from vigilia.stream import StreamClassifier, StreamState
+from vigilia.spiking import NeuroSvt
+from vigilia.state import State, named_tensors, with_tensors
+from vigilia.stream import StreamClassifier
 from vigilia.training.options import TrainOptions
 from vigilia.training.rows import Cursor
 
@@ -60,7 +60,7 @@ class Progress:
 
     update: int
     cursor: Cursor
-    state: StreamState | SpikingState
+    state: State
     losses: tuple[float, ...] = ()
     history: tuple[dict[str, Any], ...] = ()
 
@@ -99,7 +99,7 @@ def load_progress(
     path: Path,
     model: StreamClassifier | NeuroSvt,
     optimiser: torch.optim.Optimizer,
-    fresh: StreamState | SpikingState,
+    fresh: State,
     identity: dict[str, Any],
 ) -> Progress:
     """Puts a saved run back into `model` and `optimiser`, and returns how far it had come.
