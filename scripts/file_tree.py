@@ -19,7 +19,7 @@ ORDER = (
     *("video", "events", "layers", "backbones", "memory", "spiking", "relevance"),
     "beyond",
     *("preprocessing.py", "stream", "checkpoint.py", "catalogue", "models.py"),
-    *("timeline", "engine", "running", "training", "pretraining"),
+    *("timeline", "engine", "running", "training", "pretraining", "adaptation"),
     "evaluation",
     *("serving", "export", "simulate", "bench", "demonstration.py", "doctor", "cli"),
 )

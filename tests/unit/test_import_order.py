@@ -36,6 +36,7 @@ ORDER = [
     "evaluation",
     "training",
     "pretraining",
+    "adaptation",
     "serving",
     "scale",
     "simulate",

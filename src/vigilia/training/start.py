@@ -23,6 +23,7 @@ from vigilia.training.distilling import distilling_view
 from vigilia.training.entrance import calibrate_memory, make_readable
 from vigilia.training.feature_cache import cached_features, fingerprint_of_backbone
 from vigilia.training.features import feature_view
+from vigilia.training.knowing import write_known
 from vigilia.training.loop import TrainingUpdate, train_model
 from vigilia.training.options import TrainOptions
 from vigilia.training.recordings import Recording, prepare_recording
@@ -183,7 +184,7 @@ def train_recordings(
             autocast=worker.autocast,
         )
         card |= {"teacher": f"{teacher}: {master.spec.name}, memory {master.spec.memory}"}
-    return train_model(
+    history = train_model(
         net,
         recordings,
         options=options,
@@ -197,6 +198,9 @@ def train_recordings(
         validation_view=validation_view,
         worker=worker,
     )
+    if worker.first and not net.hears:
+        write_known(out, recordings, device=worker.device)
+    return history
 
 
 def _for_features(options: TrainOptions, *, untrained: bool) -> TrainOptions:
