@@ -200,7 +200,7 @@ def test_the_bundled_model_knows_the_pen_and_no_mouse_and_no_horse(
         found = watch_familiarity(other, model)
         assert found.unfamiliar
         assert found.looks is not None
-        assert found.looks.median_distance > 1.2
+        assert found.looks.median_distance > 1
     other_model = create_model("conv3d_nano", num_classes=2, memory="none")
     with pytest.raises(OptionError, match="train it again"):
         watch_familiarity(day, other_model)
