@@ -1,15 +1,17 @@
 """What each part of relevance does, measured: on the memory benchmark's streams and on the pen.
 
-    python benchmarks/relevance.py --out build/relevance                    # hours
+    python benchmarks/relevance.py --out build/relevance                    # over half an hour
     python benchmarks/relevance.py --out build/relevance --smoke            # minutes; means nothing
     python benchmarks/relevance.py --out build/relevance --parts gate surprise --seeds 0 1 2
 
-Every line that is printed is one measurement as JSON, and is kept in OUT/results.jsonl.
+Every line that is printed is one measurement as JSON, and is kept in OUT/results.jsonl. Parts that
+are done there, seed by seed, are not done again.
 
-multiscale  T6 and T8: accuracy, and of clips whose cue is 16 clips old or older, beside no memory,
-            a GRU and fam, all from the same streams.
-losses      the same tasks, a GRU trained without, with coherence, with slow features; and on the
-            pen, from the bundled model's features.
+multiscale  T6 and T8: accuracy, and of clips whose cue is 16 clips old or older. The benchmark of
+            memories asks the others (none, gru, fam) the same from the same streams; with
+            --memory FOLDER, where its results lie, its eyes are used and its figures stand beside.
+losses      the same tasks, in half of the benchmark's updates, a GRU trained without, with
+            coherence, with slow features; and on the pen, from the bundled model's features.
 gate        the pen: share of clips stepped, and balanced accuracy, ungated, with the noise gate,
             with a learned gate, and with steps at even distances as many as the learned gate takes.
 sampling    the pen: share of events of 3 s or less of which a clip of 8 s and 8 frames shows 2
@@ -36,8 +38,9 @@ import relevance_pen as pen
 from relevance_pen import LOSSES, Line, PenSize
 from vigilia.bench.bank import compose, fill_bank
 from vigilia.bench.cells import Exam, Lesson, answers, exam, learn
-from vigilia.bench.contenders import CONTENDERS, Contender
+from vigilia.bench.contenders import Contender
 from vigilia.bench.eyes import make_model, trained_eyes
+from vigilia.bench.lessons import curriculum_of
 from vigilia.bench.scores import score, score_from
 from vigilia.bench.seen import step_seen
 from vigilia.bench.tasks import TASKS
@@ -56,10 +59,12 @@ class Size:
     """How much is run."""
 
     lessons: tuple[Lesson, ...] | None = None
+    share: float = 0.5
     size: Exam = dataclasses.field(default_factory=lambda: Exam(streams=8, clips=2500))
     scenes: int = 64
     eyes_updates: int = 1800
     pen: PenSize = dataclasses.field(default_factory=PenSize)
+    memory: Path | None = None
 
 
 SMOKE = Size(
@@ -79,17 +84,37 @@ def bench_multiscale(out: Path, seed: int, size: Size) -> Iterator[Line]:
         task = TASKS[name]
         bank = fill_bank(task, eyes, seed=seed, scenes=size.scenes)
         asked = exam(task, eyes, seed=seed, size=size.size)
-        for one in (CONTENDERS["none"], CONTENDERS["gru"], CONTENDERS["fam"], ours):
-            model = learn(task, one, eyes, bank, seed=seed, curriculum=size.lessons)
-            told = score(asked.streams, answers(model, asked))
-            yield {
-                "task": name,
-                "memory": one.name,
-                "accuracy": told.all.accuracy,
-                "accuracy_old": score_from(told, OLD_CLIPS),
-                "parameters": sum(p.numel() for p in model.memory.parameters()),
-                "state_bytes": model.init_state(1).nbytes,
-            }
+        model = learn(task, ours, eyes, bank, seed=seed, curriculum=size.lessons)
+        told = score(asked.streams, answers(model, asked))
+        yield {
+            "task": name,
+            "memory": ours.name,
+            "accuracy": told.all.accuracy,
+            "accuracy_old": score_from(told, OLD_CLIPS),
+            "parameters": sum(p.numel() for p in model.memory.parameters()),
+            "state_bytes": model.init_state(1).nbytes,
+        }
+        for other in ("none", "gru", "fam"):
+            if size.memory is None:
+                continue
+            place = size.memory / f"{name}-{other}-{seed}.json"
+            if place.exists():
+                found = json.loads(place.read_text())
+                yield {
+                    "task": name,
+                    "memory": other,
+                    "accuracy": found["all"]["accuracy"],
+                    "accuracy_old": _old(found["ages"]),
+                    "parameters": found["memory_parameters"],
+                    "state_bytes": found["state_bytes"],
+                }
+
+
+def _old(ages: list[dict[str, Any]]) -> float | None:
+    """As `score_from`, of what a result file holds."""
+    kept = [one for one in ages if one["low"] >= OLD_CLIPS and one["clips"]]
+    total = sum(one["clips"] for one in kept)
+    return sum(one["accuracy"] * one["clips"] for one in kept) / total if total else None
 
 
 def bench_losses(out: Path, seed: int, size: Size) -> Iterator[Line]:
@@ -106,8 +131,8 @@ def bench_losses(out: Path, seed: int, size: Size) -> Iterator[Line]:
             model.backbone.requires_grad_(False)
             trained = TrainOptions(learning_rate=3e-3, **options)  # type: ignore[arg-type]
             optimiser = make_optimiser(model, trained)
-            for lesson in size.lessons:
-                for _ in range(lesson.updates):
+            for lesson in size.lessons or curriculum_of(name):
+                for _ in range(round(size.share * lesson.updates)):
                     drawn = [task.draw(lesson.clips, random, gap=lesson.gap) for _ in range(32)]
                     total = _seen_loss(model, compose(bank, drawn, random), trained)
                     optimiser.zero_grad(set_to_none=True)
@@ -163,6 +188,8 @@ def bench_surprise(out: Path, seed: int, size: Size) -> Iterator[Line]:
 
 
 def _eyes(out: Path, seed: int, size: Size) -> StreamClassifier:
+    if size.memory is not None and (place := size.memory / f"eyes-{seed}.safetensors").exists():
+        return trained_eyes(place, seed=seed)
     return trained_eyes(out / f"eyes-{seed}.safetensors", seed=seed, updates=size.eyes_updates)
 
 
@@ -181,17 +208,27 @@ def main() -> None:
     parser.add_argument("--parts", nargs="+", choices=list(PARTS), default=list(PARTS))
     parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2])
     parser.add_argument("--smoke", action="store_true", help="as little as runs; means nothing")
+    parser.add_argument("--memory", type=Path, help="results of `vigilia bench memory`")
     parser.add_argument("--threads", type=int, default=torch.get_num_threads())
     arguments = parser.parse_args()
     torch.set_num_threads(arguments.threads)
-    size = SMOKE if arguments.smoke else Size()
+    size = SMOKE if arguments.smoke else Size(memory=arguments.memory)
     out = arguments.out / ("smoke" if arguments.smoke else "full")
     out.mkdir(parents=True, exist_ok=True)
-    with (out / "results.jsonl").open("a", encoding="utf-8") as file:
+    results = out / "results.jsonl"
+    there = (
+        [json.loads(line) for line in results.read_text().splitlines()] if results.exists() else []
+    )
+    done = {(one["part"], one["seed"]) for one in there if one.get("done")}
+    with results.open("a", encoding="utf-8") as file:
         for part in arguments.parts:
             for seed in arguments.seeds:
-                for line in PARTS[part](out, seed, size):
-                    text = json.dumps({"part": part, "seed": seed, **line})
+                if (part, seed) in done:
+                    continue
+                for line in [*PARTS[part](out, seed, size), {"done": True}]:
+                    # No clip of that age: JSON has no name for it.
+                    known = {key: None if value != value else value for key, value in line.items()}
+                    text = json.dumps({"part": part, "seed": seed, **known})
                     print(text, flush=True)
                     file.write(text + "\n")
                     file.flush()

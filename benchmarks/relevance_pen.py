@@ -74,9 +74,9 @@ class PenSize:
         updates: of whatever learns.
     """
 
-    seconds: float = 1800.0
-    recordings: int = 6
-    updates: int = 300
+    seconds: float = 1200.0
+    recordings: int = 4
+    updates: int = 150
 
 
 def losses(out: Path, seed: int, size: PenSize) -> Iterator[Line]:

@@ -17,8 +17,10 @@ START, END = "<!-- tree -->\n```\n", "```\n<!-- /tree -->"
 ORDER = (
     *("errors.py", "files.py", "state.py"),
     *("video", "events", "layers", "backbones", "memory", "spiking", "relevance"),
+    "beyond",
     *("preprocessing.py", "stream", "checkpoint.py", "catalogue", "models.py"),
-    *("timeline", "engine", "running", "training", "evaluation"),
+    *("timeline", "engine", "running", "training", "pretraining", "adaptation"),
+    "evaluation",
     *("serving", "export", "simulate", "bench", "demonstration.py", "doctor", "cli"),
 )
 

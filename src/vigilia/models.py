@@ -91,7 +91,13 @@ def resolve_model(
             f"no model named {name!r}, and no such file; {bundled} come with Vigilia, "
             + nearest_names(name)
         )
-    return load_classifier(name, device=device)
+    found = load_classifier(name, device=device)
+    if "pretrained" in found.card:
+        raise OptionError(
+            f"{name}: was pre-trained without labels and can name nothing yet; "
+            f"teach it with `vigilia train VIDEO... LABELS --model {name} --out MODEL`"
+        )
+    return found
 
 
 def usable_device(device: torch.device | str) -> torch.device:

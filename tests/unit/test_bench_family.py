@@ -15,12 +15,17 @@ from vigilia.bench import TASKS, render_clips
 from vigilia.bench.cells import Exam
 from vigilia.bench.eyes import SIZE, make_model, vocabulary
 from vigilia.bench.family.entrants import ENTRANTS, contender_for
-from vigilia.bench.family.learning import step_behind
+from vigilia.bench.family.learning import learn_behind, lessons_of, step_behind
 from vigilia.bench.family.pushups import pushups_cost, setting_for
 from vigilia.bench.family.report import family_markdown, family_table, write_family_report
 from vigilia.bench.family.run import FamilyPlan, bench_family, read_family_results
-from vigilia.bench.family.seeing import fill_family_bank, see_whole, streams_from
-from vigilia.bench.lessons import Lesson
+from vigilia.bench.family.seeing import (
+    fill_family_bank,
+    fill_pools,
+    see_whole,
+    streams_from,
+)
+from vigilia.bench.lessons import Lesson, curriculum_of
 from vigilia.bench.pushups import held_out, outcome, read_frames
 from vigilia.bench.streams import CLIP_SECONDS
 from vigilia.catalogue import ENTRIES, FAMILIES
@@ -36,6 +41,7 @@ SMALL = FamilyPlan(
     curriculum=(Lesson(clips=4, gap=2.0, updates=2),),
     size=Exam(streams=2, clips=12),
     scenes=2,
+    pool_clips=16,
 )
 
 
@@ -103,6 +109,46 @@ def test_a_stream_from_the_bank_is_seen_like_one_that_was_rendered(backbone: str
     assert torch.equal(again.pooled, seen.pooled)
     other = streams_from(single, eyes, [one], np.random.default_rng(2))
     assert not torch.equal(other.pooled[:, -1], seen.pooled[:, -1])
+
+
+def test_a_pool_holds_the_same_streams_for_every_backbone_and_a_course_draws_from_it() -> None:
+    task = TASKS["T1"]
+    lessons = (Lesson(4, 2.0, 3), Lesson(4, 2.0, 5), Lesson(8, 3.0, 2))
+    pools = {}
+    for backbone in ("swin3d_nano", "conv3d_nano_incremental"):
+        eyes = blind(backbone)
+        bank = fill_family_bank(task, eyes, seed=0, scenes=2)
+        pools[backbone] = fill_pools(task, bank, eyes, lessons, seed=0, clips=160)
+        assert list(pools[backbone]) == [(4, 2.0), (8, 3.0)]  # lessons alike share one
+        assert [len(one) for one in pools[backbone].values()] == [40, 32]
+    for key, one in pools["swin3d_nano"].items():
+        other = pools["conv3d_nano_incremental"][key]
+        assert torch.equal(one.labels, other.labels)
+        assert all(
+            np.array_equal(a.symbols, b.symbols)
+            for a, b in zip(one.streams, other.streams, strict=True)
+        )
+    course = (Lesson(4, 2.0, 3), Lesson(8, 3.0, 2))
+    eyes, losses = blind("swin3d_nano"), []
+    for seed in (0, 0, 1):
+        told: list[float] = []
+        learn_behind(
+            task,
+            contender_for("swin3d_nano", "fam"),
+            eyes,
+            pools["swin3d_nano"],
+            seed=seed,
+            curriculum=course,
+            on_update=lambda update, total, loss, told=told: told.append(loss),
+        )
+        losses.append(told)
+    assert losses[0] == losses[1] != losses[2]
+
+
+def test_the_short_lessons_are_those_of_the_tables_tasks() -> None:
+    assert lessons_of("T1") == lessons_of("T3") != lessons_of("T8")
+    assert sum(one.updates for one in lessons_of("T8")) == 120
+    assert lessons_of("T7") == curriculum_of("T7")
 
 
 def test_a_run_is_kept_cell_by_cell_and_reported(tmp_path: Path) -> None:
@@ -207,8 +253,8 @@ def test_real_push_ups_run_from_clips_to_a_figure(shared_data: Path, tmp_path: P
     plan = replace(
         SMALL, backbones=("swin3d_nano",), memories=("none",), tasks=("pushups",), folds=2, epochs=1
     )
-    (result,) = bench_family(plan, tmp_path / "out", pushups=few)
-    assert result["groups"] == 2
-    assert result["frames"] == sum(len(frames[name][1]) for name in names)
-    assert 0 <= result["accuracy"] <= 1
-    assert json.loads((tmp_path / "out" / "pushups-swin3d_nano-none-0.json").read_text()) == result
+    one, two = bench_family(replace(plan, seeds=(0, 1)), tmp_path / "out", pushups=few)
+    assert one["groups"] == two["groups"] == 1  # each seed tests the other person
+    assert one["frames"] + two["frames"] == sum(len(frames[name][1]) for name in names)
+    assert 0 <= one["accuracy"] <= 1
+    assert json.loads((tmp_path / "out" / "pushups-swin3d_nano-none-0.json").read_text()) == one

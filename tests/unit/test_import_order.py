@@ -35,6 +35,8 @@ ORDER = [
     "running",
     "evaluation",
     "training",
+    "pretraining",
+    "adaptation",
     "serving",
     "scale",
     "simulate",

@@ -67,6 +67,10 @@ ASKED: dict[str, Any] = {
     "cutmix": 0.4,
     "coherence": 0.2,
     "slow_features": 0.1,
+    "label_weight": 0.8,
+    "teach": 0.7,
+    "teach_memory": 0.3,
+    "teach_temperature": 3.0,
     "patience": 5,
     "metric": "kappa",
     "seed": 7,
@@ -95,12 +99,14 @@ def test_every_option_of_the_command_arrives(barn: Path, monkeypatch: pytest.Mon
         else:
             told = ",".join(map(str, value)) if isinstance(value, tuple) else str(value)
             words += [option, told]
-    assert train(*words, "--cache-features", "--drop-path", "0.2") == 0
+    more = ["--cache-features", "--drop-path", "0.2", "--teacher", "large.safetensors"]
+    assert train(*words, *more) == 0
     options = came[0]["options"]
     assert {name: getattr(options, name) for name in ASKED} == ASKED
     assert all(ASKED[name] != getattr(TrainOptions(), name) for name in ASKED)
     assert came[0]["cache_features"]
     assert came[0]["drop_path"] == 0.2
+    assert came[0]["teacher"] == "large.safetensors"
     missing = {field.name for field in dataclasses.fields(TrainOptions)} - ASKED.keys()
     assert missing == {"warmup", "mix_probability"}  # for those who write Python
 
@@ -181,3 +187,23 @@ def test_curves_and_kept_features_from_the_command(
     for name, value in learned.backbone.state_dict().items():
         assert (value == start.backbone.state_dict()[name]).all(), name
     assert (learned.head.weight != start.head.weight).any()
+
+
+def test_a_teacher_is_named_on_the_command_line_and_in_the_card(
+    barn: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert train("--memory", "fam", "--seed", "1", out="large.safetensors") == 0
+    taught = ["--teacher", "large.safetensors", "--teach-memory", "0.5"]
+    assert train(*taught) == 0
+    model = load_model(barn / "m.safetensors")
+    assert model.card["teacher"] == "large.safetensors: swin3d_nano, memory fam"
+    assert "--teacher large.safetensors" in (barn / "m.safetensors.card.md").read_text()
+    assert "Taught by large.safetensors" in (barn / "m.safetensors.card.md").read_text()
+    (barn / "m.safetensors").unlink()
+    assert train("--fps", "2", *taught) == 2
+    assert "teacher and student must step at the same times" in capsys.readouterr().err
+    assert train("--teacher", "nobody.safetensors") == 2
+    assert "nobody.safetensors: no such model file" in capsys.readouterr().err
+    events = ["--model", "neuro_svt_nano", "--teacher", "large.safetensors"]
+    assert train(*events) == 2
+    assert "--teacher goes with models of video" in capsys.readouterr().err

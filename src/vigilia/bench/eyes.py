@@ -114,11 +114,8 @@ def trained_eyes(
         if on_update is not None:
             on_update(update + 1, updates, float(loss.detach()))
     sight = _sight(model, level, seed)
-    save_model(
-        model.eval(),
-        out,
-        card={"named": sight.named, "level_error": sight.level_error, "seed": seed},
-    )
+    model.card = {"named": sight.named, "level_error": sight.level_error, "seed": seed}
+    save_model(model.eval(), out)
     return model
 
 

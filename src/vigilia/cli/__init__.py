@@ -11,6 +11,7 @@ from collections.abc import Callable, Sequence
 
 import typer
 
+from vigilia.cli.adapt import adapt
 from vigilia.cli.average import average
 from vigilia.cli.bench import bench
 from vigilia.cli.demo import demo
@@ -18,8 +19,10 @@ from vigilia.cli.doctor import doctor
 from vigilia.cli.evaluate import evaluate
 from vigilia.cli.events import events
 from vigilia.cli.export import export
+from vigilia.cli.familiar import familiar
 from vigilia.cli.labels import labels
 from vigilia.cli.models import models
+from vigilia.cli.pretrain import pretrain
 from vigilia.cli.run import run
 from vigilia.cli.serve import serve
 from vigilia.cli.simulate import simulate
@@ -43,6 +46,8 @@ app = typer.Typer(
 COMMANDS: dict[str, Callable[..., object]] = {
     "run": run,
     "train": train,
+    "pretrain": pretrain,
+    "adapt": adapt,
     "evaluate": evaluate,
     "view": view,
     "serve": serve,
@@ -54,6 +59,7 @@ COMMANDS: dict[str, Callable[..., object]] = {
     "average": average,
     "views": views,
     "surprise": surprise,
+    "familiar": familiar,
 }
 
 for name, command in COMMANDS.items():

@@ -10,6 +10,7 @@ import typer
 
 from vigilia.cli.bench_cells import cells_shown
 from vigilia.cli.bench_family import family
+from vigilia.cli.bench_pretrain import pretrain
 from vigilia.cli.bench_speed import decode, soak, streams
 from vigilia.cli.bench_spiking import energy, permanence
 from vigilia.cli.bench_updates import speed
@@ -159,6 +160,7 @@ def real(
 
 COMMANDS: dict[str, Callable[..., None]] = {
     "family": family,
+    "pretrain": pretrain,
     "permanence": permanence,
     "energy": energy,
     "speed": speed,

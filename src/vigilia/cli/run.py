@@ -17,6 +17,7 @@ from vigilia.cli.label_options import (
     Subject,
 )
 from vigilia.cli.run_display import RecordingDisplay, print_report, summary_of
+from vigilia.cli.run_familiar import appearance_watch, note_unfamiliar
 from vigilia.cli.run_ray import run_spread
 from vigilia.cli.run_truth import compare, read_truth
 from vigilia.cli.show import errors, output, print_json, progress_bar
@@ -300,13 +301,22 @@ def _run_one(
     began = time.monotonic()
     timeline: Timeline | None = None
     problem: VigiliaError | None = None
+    watch = appearance_watch(options)
     try:
-        timeline = run_video(video, out=folder, device=device, on_update=shown.update, **options)
+        timeline = run_video(
+            video,
+            out=folder,
+            device=device,
+            on_sample=None if watch is None else watch.take,
+            on_update=shown.update,
+            **options,
+        )
     except BrokenVideoError as error:
         timeline, problem = error.timeline, error
     except (VideoError, CheckpointError) as error:
         problem = error
     shown.finish(timeline)
+    note_unfamiliar(watch)
     return Outcome(video, timeline, problem, time.monotonic() - began)
 
 

@@ -28,6 +28,7 @@ __all__ = ["train"]
 DATA = "The recordings"
 MODEL = "The model"
 COURSE = "The course of training"
+TEACHER = "A teacher"
 BACKBONE = "The backbone"
 CHANGES = "Changes of the picture, the same for a whole stretch"
 MACHINE = "The machine and the files"
@@ -158,6 +159,22 @@ def train(
         float,
         _number(COURSE, "Loss: the same in units of how much each answer varies.", min=0),
     ] = 0.0,
+    teacher: Annotated[
+        str | None,
+        _option(TEACHER, "A larger trained model: its file, or the name of a bundled one."),
+    ] = None,
+    teach: Annotated[
+        float, _number(TEACHER, "Weight of what it says of each clip, labelled or not.", min=0)
+    ] = 1.0,
+    teach_memory: Annotated[
+        float, _number(TEACHER, "Weight of which clips its memory reads alike.", min=0)
+    ] = 1.0,
+    teach_temperature: Annotated[
+        float, _number(TEACHER, "Softens what both say before it is compared.")
+    ] = 2.0,
+    label_weight: Annotated[
+        float, _number(TEACHER, "Weight of the labels beside it.", min=0)
+    ] = 1.0,
     patience: Annotated[
         int,
         _number(
@@ -252,6 +269,9 @@ def train(
         vigilia train videos/ labels/ --model swin3d_t --weights kinetics400 --cache-features
         --curriculum 8,16,32,64 --out cow.safetensors
 
+        vigilia train barn/*.mp4 barn.csv --model swin3d_nano --teacher sow.safetensors --size 64
+        --out small.safetensors
+
         vigilia train nights/*.raw nights.csv --model neuro_svt_ti --fps 30
         --out pen.safetensors
     """
@@ -266,6 +286,10 @@ def train(
 
     wanted_labels = LabelOptions(label_fps, epoch_seconds, label_column, recording, subject, scorer)
     of_events = for_events(model)
+    if of_events and teacher is not None:
+        raise OptionError(
+            "--teacher goes with models of video, not with one of events; leave it out"
+        )
     if of_events:
         fps, chunk_clips, learning_rate = event_training(context)
     with warnings_as_lines():
@@ -288,6 +312,10 @@ def train(
         label_smoothing=label_smoothing,
         coherence=coherence,
         slow_features=slow_features,
+        label_weight=label_weight,
+        teach=teach,
+        teach_memory=teach_memory,
+        teach_temperature=teach_temperature,
         balance=balance,
         balanced_sampling=balanced_sampling,
         precision=precision,
@@ -358,6 +386,7 @@ def train(
                 background=background,
                 drop_path=drop_path,
                 cache_features=cache_features,
+                teacher=teacher,
                 on_feature=shown.on_feature,
                 **common,
             )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import closing
 from pathlib import Path
 
@@ -14,9 +14,17 @@ from vigilia.running.events import refuse_video_options, run_events
 from vigilia.running.model import StepModel, chosen_model
 from vigilia.running.recording import Recording, RunUpdate, Settings, fingerprint
 from vigilia.timeline import SegmenterOptions, Timeline
-from vigilia.video import prefetch
+from vigilia.video import Gap, Sample, prefetch
 
 __all__ = ["run"]
+
+
+def _told(
+    items: Iterable[Sample | Gap], on_sample: Callable[[Sample | Gap], None]
+) -> Iterator[Sample | Gap]:
+    for item in items:
+        on_sample(item)
+        yield item
 
 
 def run(
@@ -37,6 +45,7 @@ def run(
     gate: GateOptions | None = None,
     restart: bool = False,
     save_every_seconds: float = 5.0,
+    on_sample: Callable[[Sample | Gap], None] | None = None,
     on_update: Callable[[RunUpdate], None] | None = None,
 ) -> Timeline:
     """Classifies a recording second by second with bounded memory.
@@ -63,6 +72,7 @@ def run(
         gate: skips steps where nothing moves, see `vigilia.relevance`; None skips none.
         restart: forget an interrupted run.
         save_every_seconds: at most this much work is lost when the process is killed.
+        on_sample: called with every sampled frame and every hole of this run, as they come.
         on_update: called after every step.
 
     Raises:
@@ -109,8 +119,9 @@ def run(
         ahead = 2 * classifier.preprocessing.clip_frames
         with closing(prefetch(recording.items(), size=ahead)) as source, recording.sound() as sound:
             try:
+                samples = source if on_sample is None else _told(source, on_sample)
                 for step in classify(
-                    source, classifier, recording.progress, gate=gate, sound=sound
+                    samples, classifier, recording.progress, gate=gate, sound=sound
                 ):
                     update = recording.take(
                         step.start_seconds,

@@ -22,7 +22,7 @@ from torch import Tensor, nn
 from vigilia.backbones import BackboneState, StreamingBackbone
 from vigilia.errors import OptionError
 from vigilia.memory import Features, Memory
-from vigilia.state import reset, where_rows
+from vigilia.state import State, reset, where_rows
 from vigilia.stream.seeing import see
 from vigilia.stream.values import ModelSpec, Precision, Specified, StreamState, check_step
 from vigilia.video import audio as sound
@@ -248,9 +248,7 @@ class StreamClassifier(Specified, nn.Module):
             state: before the clip.
             seconds: (B,) float64, when each clip ended.
         """
-        embedding, remembered = cast(Memory, self.memory).update(
-            features, pooled, state.memory, seconds=seconds, clips=state.clips
-        )
+        embedding, remembered = self.remember(features, pooled, state, seconds=seconds)
         logits = self.head(embedding)
         return logits, StreamState(
             memory=remembered,
@@ -258,4 +256,12 @@ class StreamClassifier(Specified, nn.Module):
             seconds=seconds,
             clips=state.clips + 1,
             logits=logits,
+        )
+
+    def remember(
+        self, features: Features, pooled: Tensor, state: StreamState, *, seconds: Tensor
+    ) -> tuple[Tensor, State]:
+        """What the head classifies, (B, E), and the memory behind the clip; as `step_features`."""
+        return cast(Memory, self.memory).update(
+            features, pooled, state.memory, seconds=seconds, clips=state.clips
         )

@@ -71,6 +71,10 @@ def build_for_training(
         raise OptionError(f"no backbone named {name!r}, and no such file; {nearest_names(name)}")
     start = load_classifier(model)
     spec = dataclasses.replace(start.spec, classes=classes)
+    # A backbone that learned without labels brings no memory and no head: nobody chose "none".
+    bare = "pretrained" in start.card
+    if bare and memory is None:
+        memory = "fam"
     if memory is not None or memory_options:
         spec = dataclasses.replace(
             spec, memory=memory or spec.memory, memory_options=memory_options
@@ -80,7 +84,7 @@ def build_for_training(
         name: tensor
         for name, tensor in start.state_dict().items()
         if (tensor.shape == net.state_dict()[name].shape if name in net.state_dict() else False)
-        and (start.classes == classes or not name.startswith("head."))
+        and ((start.classes == classes and not bare) or not name.startswith("head."))
     }
     net.load_state_dict(fitting, strict=False)
     started = {name for name in net.state_dict() if name.startswith("memory.")} & fitting.keys()

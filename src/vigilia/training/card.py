@@ -132,6 +132,7 @@ def _model(model: StreamClassifier | NeuroSvt, card: dict[str, Any]) -> str:
         f"Clips of {pre.clip_frames} frames, {pre.fps:g} a second, {pre.width} x {pre.height} "
         f"pixels, a step every {pre.stride_frames} frames ({pre.stride_seconds:g} s). "
         f"Started from {card.get('started_from', 'the weights it was given')}."
+        + (f" Taught by {card['teacher']}." if "teacher" in card else "")
     )
 
 

@@ -90,6 +90,7 @@ def train_chunk(
             before,
             weights,
             label_smoothing=options.label_smoothing,
+            label_weight=options.label_weight,
             temporal=temporal,
             amount=amount,
         )

@@ -138,6 +138,7 @@ def train_on_features(
             model.init_state(options.rows),
             weights,
             label_smoothing=options.label_smoothing,
+            label_weight=options.label_weight,
             temporal=temporal_loss(options, amount=scored),
         )
         loss = total / scored

@@ -30,7 +30,13 @@ from vigilia.training.recordings import Recording
 from vigilia.training.rows import Batch, first_cursor, make_places
 from vigilia.training.saving import Progress, last_model, load_progress, save_progress, saved_run
 from vigilia.training.schedule import best_score, has_stalled, make_schedule
-from vigilia.training.stretch import TeachingView, View, class_weights, pixel_view
+from vigilia.training.stretch import (
+    CarryingView,
+    TeachingView,
+    View,
+    class_weights,
+    pixel_view,
+)
 from vigilia.training.worker import Worker
 
 __all__ = ["TrainingUpdate", "train_model"]
@@ -114,12 +120,14 @@ def train_model(
     optimiser = make_optimiser(model, options)
     schedule = make_schedule(sum(map(len, recordings)), options)
     places = make_places(recordings, options)
-    fresh: Any = model.init_state(options.rows)
+    carrying = view if isinstance(view, CarryingView) else None
+    fresh: Any = (carrying or model).init_state(options.rows)
     identity = {
         "options": dataclasses.asdict(options),
         "model": dataclasses.asdict(model.spec),
         "recordings": [[recording.name, len(recording)] for recording in recordings],
         "validation": [[recording.name, len(recording)] for recording in validation or []],
+        **({"teacher": carrying.identity} if carrying is not None else {}),
     }
     run = saved_run(out)
     progress = Progress(update=0, cursor=first_cursor(places), state=fresh)

@@ -48,6 +48,10 @@ class TrainOptions:
             except where the labels change; taken over the clips of each part of an update. See
             `vigilia.relevance.coherence`.
         slow_features: the same in units of how much each answer varies: slowness.
+        label_weight: weight of the loss of labels, beside what is added to it.
+        teach: with a teacher, weight of the divergence from its softened probabilities.
+        teach_memory: with a teacher, weight of how unlike the similarities of memory's reads are.
+        teach_temperature: both models' logits are divided by it before they are compared.
         balance: weight of a class in the loss: 0 counts every clip the same, 1 every class the
             same, between them a compromise.
         balanced_sampling: where rows jump to: 0 everywhere alike, 1 to every class equally often.
@@ -96,6 +100,10 @@ class TrainOptions:
     label_smoothing: float = 0.0
     coherence: float = 0.0
     slow_features: float = 0.0
+    label_weight: float = 1.0
+    teach: float = 1.0
+    teach_memory: float = 1.0
+    teach_temperature: float = 2.0
     balance: float = 0.5
     balanced_sampling: float = 0.0
     precision: str = "32"
@@ -137,7 +145,7 @@ class TrainOptions:
         for name in ("zoom", "brightness", "frame_drop", "tube_mask"):
             if not 0 <= getattr(self, name) < 1:
                 raise OptionError(f"{name} must lie in 0..1, below 1, got {getattr(self, name)}")
-        for name in ("learning_rate", "clip_norm"):
+        for name in ("learning_rate", "clip_norm", "teach_temperature"):
             if not getattr(self, name) > 0:
                 raise OptionError(f"{name} must be positive, got {getattr(self, name)}")
         for name in (
@@ -148,6 +156,9 @@ class TrainOptions:
             "feature_noise",
             "coherence",
             "slow_features",
+            "label_weight",
+            "teach",
+            "teach_memory",
         ):
             if not 0 <= getattr(self, name) < float("inf"):
                 raise OptionError(f"{name} must be 0 or more, got {getattr(self, name)}")

@@ -5,12 +5,26 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from vigilia.errors import MissingExtraError, OutputError
 from vigilia.training.loop import TrainingUpdate
 
-__all__ = ["Pace", "progress_line", "tensorboard_curves"]
+__all__ = ["Counted", "Pace", "progress_line", "tensorboard_curves", "time_left"]
+
+
+class Counted(Protocol):
+    """An update that knows its number."""
+
+    @property
+    def update(self) -> int:
+        """How many were made."""
+        ...
+
+    @property
+    def total(self) -> int:
+        """How many there will be."""
+        ...
 
 
 class Pace:
@@ -19,7 +33,7 @@ class Pace:
     def __init__(self) -> None:
         self.first: tuple[int, float] | None = None
 
-    def seconds_left(self, update: TrainingUpdate, now: float) -> float | None:
+    def seconds_left(self, update: Counted, now: float) -> float | None:
         """Seconds to the end; None at the first update seen.
 
         Args:
@@ -41,9 +55,14 @@ def progress_line(update: TrainingUpdate, seconds_left: float | None) -> str:
         f"loss {update.loss:.3f}",
     ]
     if seconds_left is not None:
-        whole = int(seconds_left)
-        parts.append(f"{whole // 3600}:{whole // 60 % 60:02d}:{whole % 60:02d} left")
+        parts.append(time_left(seconds_left))
     return ", ".join(parts)
+
+
+def time_left(seconds: float) -> str:
+    """`0:12:30 left`."""
+    whole = int(seconds)
+    return f"{whole // 3600}:{whole // 60 % 60:02d}:{whole % 60:02d} left"
 
 
 @contextlib.contextmanager

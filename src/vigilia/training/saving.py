@@ -17,13 +17,21 @@ from torch import Tensor
 
 from vigilia.checkpoint import read_tensors, save_tensors
 from vigilia.errors import CheckpointError
-from vigilia.spiking import NeuroSvt, SpikingState
-from vigilia.state import named_tensors, with_tensors
-from vigilia.stream import StreamClassifier, StreamState
+from vigilia.spiking import NeuroSvt
+from vigilia.state import State, named_tensors, with_tensors
+from vigilia.stream import StreamClassifier
 from vigilia.training.options import TrainOptions
 from vigilia.training.rows import Cursor
 
-__all__ = ["Progress", "last_model", "load_progress", "save_progress", "saved_run"]
+__all__ = [
+    "Progress",
+    "last_model",
+    "load_progress",
+    "moments_of",
+    "restore_moments",
+    "save_progress",
+    "saved_run",
+]
 
 FORMAT = "vigilia-training-1"
 
@@ -52,7 +60,7 @@ class Progress:
 
     update: int
     cursor: Cursor
-    state: StreamState | SpikingState
+    state: State
     losses: tuple[float, ...] = ()
     history: tuple[dict[str, Any], ...] = ()
 
@@ -71,8 +79,7 @@ def save_progress(
     """
     tensors = {f"model.{name}": tensor for name, tensor in model.state_dict().items()}
     tensors |= {f"state.{name}": tensor for name, tensor in named_tensors(progress.state).items()}
-    for index, moments in optimiser.state_dict()["state"].items():
-        tensors |= {f"optimiser.{index}.{name}": value for name, value in moments.items()}
+    tensors |= {f"optimiser.{name}": value for name, value in moments_of(optimiser).items()}
     header = {
         "format": FORMAT,
         "identity": json.dumps(identity, sort_keys=True),
@@ -92,7 +99,7 @@ def load_progress(
     path: Path,
     model: StreamClassifier | NeuroSvt,
     optimiser: torch.optim.Optimizer,
-    fresh: StreamState | SpikingState,
+    fresh: State,
     identity: dict[str, Any],
 ) -> Progress:
     """Puts a saved run back into `model` and `optimiser`, and returns how far it had come.
@@ -126,12 +133,7 @@ def load_progress(
         group, rest = name.split(".", 1)
         groups[group][rest] = tensor
     model.load_state_dict(groups["model"])
-    blank = optimiser.state_dict()
-    moments: dict[int, dict[str, Tensor]] = {}
-    for name, tensor in groups["optimiser"].items():
-        index, kind = name.split(".", 1)
-        moments.setdefault(int(index), {})[kind] = tensor
-    optimiser.load_state_dict({"state": moments, "param_groups": blank["param_groups"]})
+    restore_moments(optimiser, groups["optimiser"])
     counters = json.loads(header["counters"])
     return Progress(
         update=counters["update"],
@@ -140,3 +142,22 @@ def load_progress(
         losses=tuple(counters["losses"]),
         history=tuple(counters["history"]),
     )
+
+
+def moments_of(optimiser: torch.optim.Optimizer) -> dict[str, Tensor]:
+    """What an optimiser remembers of each parameter, by name: `3.exp_avg`."""
+    return {
+        f"{index}.{name}": value
+        for index, moments in optimiser.state_dict()["state"].items()
+        for name, value in moments.items()
+    }
+
+
+def restore_moments(optimiser: torch.optim.Optimizer, saved: dict[str, Tensor]) -> None:
+    """Puts back what `moments_of` returned."""
+    moments: dict[int, dict[str, Tensor]] = {}
+    for name, tensor in saved.items():
+        index, kind = name.split(".", 1)
+        moments.setdefault(int(index), {})[kind] = tensor
+    groups = optimiser.state_dict()["param_groups"]
+    optimiser.load_state_dict({"state": moments, "param_groups": groups})

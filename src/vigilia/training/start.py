@@ -11,23 +11,28 @@ from typing import Any
 
 from vigilia.backbones import BACKBONES
 from vigilia.errors import LabelError, OptionError, OutputError
-from vigilia.models import usable_device
+from vigilia.models import resolve_model, usable_device
+from vigilia.preprocessing import Preprocessing
+from vigilia.running import fingerprint
 from vigilia.stream import StreamClassifier
 from vigilia.timeline import check_labels
 from vigilia.timeline.timeline import UNOBSERVED
 from vigilia.training.building import build_for_training
 from vigilia.training.card import describe_training
+from vigilia.training.distilling import distilling_view
 from vigilia.training.entrance import calibrate_memory, make_readable
 from vigilia.training.feature_cache import cached_features, fingerprint_of_backbone
 from vigilia.training.features import feature_view
+from vigilia.training.knowing import write_known
 from vigilia.training.loop import TrainingUpdate, train_model
 from vigilia.training.options import TrainOptions
 from vigilia.training.recordings import Recording, prepare_recording
 from vigilia.training.seeing import SeenRecording
 from vigilia.training.sources import Annotated, split_validation
+from vigilia.training.stretch import View
 from vigilia.training.worker import Worker, make_worker
 
-__all__ = ["train_recordings"]
+__all__ = ["check_place", "train_recordings"]
 
 
 def train_recordings(
@@ -50,6 +55,7 @@ def train_recordings(
     device: str = "cpu",
     cache: Path | None = None,
     cache_features: bool = False,
+    teacher: str | Path | None = None,
     restart: bool = False,
     command: str | None = None,
     on_frame: Callable[[str, float, float | None], None] | None = None,
@@ -82,6 +88,8 @@ def train_recordings(
         cache: folder for decoded frames and kept features; by default beside `out`.
         cache_features: let the backbone see every clip once, keep what it saw, and train memory
             and head on that alone. The backbone must have learned before; pictures are not changed.
+        teacher: a model file, or a bundled model: it teaches beside the labels; see
+            `vigilia.training.distilling`.
         restart: forget an interrupted run.
         command: what the user typed, for the model card.
         on_frame: called while decoding with the recording, seconds, and its duration if known.
@@ -111,7 +119,7 @@ def train_recordings(
             )
     for one in annotated:
         check_labels(one.labels, classes=names)  # before hours of decoding, not after
-    _check_place(out)
+    check_place(out)
     if cache_features:
         options = _for_features(options, untrained=str(model) in BACKBONES and weights is None)
     worker = make_worker(usable_device(device), precision=options.precision, rows=options.rows)
@@ -130,10 +138,11 @@ def train_recordings(
         seed=options.seed,
     )
     net = net.to(worker.device)
+    master = None if teacher is None else resolve_model(teacher)
     if cache_features:
         make_readable(net)
 
-    def prepared(one: Annotated) -> Recording:
+    def prepared(one: Annotated, preprocessing: Preprocessing) -> Recording:
         def progress(seconds: float, duration: float | None) -> None:
             if on_frame is not None and worker.first:
                 on_frame(one.video.name, seconds, duration)
@@ -142,38 +151,56 @@ def train_recordings(
             one.video,
             one.labels,
             classes=names,
-            preprocessing=net.preprocessing,
+            preprocessing=preprocessing,
             cache=cache or out.with_name(out.name + ".frames"),
             on_frame=progress,
         )
 
     recordings, kept_apart = worker.in_turn(
-        lambda: ([prepared(one) for one in learn], [prepared(one) for one in apart])
+        lambda: tuple([prepared(one, net.preprocessing) for one in part] for part in (learn, apart))
     )
-    view = validation_view = None
+    view: View | None = None
+    validation_view = kept = None
     if cache_features:
         folder = cache or out.with_name(out.name + ".features")
         seen = _see([*recordings, *kept_apart], net, folder, worker, on_feature)
         if fresh_memory:
             calibrate_memory(net, seen[: len(recordings)])
+        kept = seen[: len(recordings)]
         view = feature_view(net, seen, options)
         validation_view = feature_view(net, seen[len(recordings) :])
-    return train_model(
+    card = describe_training(
+        net, recordings, kept_apart, options, started_from=str(weights or model)
+    )
+    if master is not None:
+        view = distilling_view(
+            net,
+            master,
+            recordings,
+            worker.in_turn(lambda: [prepared(one, master.preprocessing) for one in learn]),
+            options,
+            identity=fingerprint(master),
+            kept=kept,
+            autocast=worker.autocast,
+        )
+        card |= {"teacher": f"{teacher}: {master.spec.name}, memory {master.spec.memory}"}
+    history = train_model(
         net,
         recordings,
         options=options,
         out=out,
         validation=kept_apart,
         restart=restart,
-        card=describe_training(
-            net, recordings, kept_apart, options, started_from=str(weights or model)
-        ),
+        card=card,
         command=command,
         on_update=on_update,
         view=view,
         validation_view=validation_view,
         worker=worker,
     )
+    if worker.first and not net.hears:
+        write_known(out, recordings, device=worker.device)
+    return history
 
 
 def _for_features(options: TrainOptions, *, untrained: bool) -> TrainOptions:
@@ -223,7 +250,7 @@ def _see(
     return [see(one) for one in recordings]
 
 
-def _check_place(out: Path) -> None:
+def check_place(out: Path) -> None:
     """Finds out before the training, not behind its first epoch, whether `out` can be written."""
     if out.is_dir():
         raise OptionError(f"{out}: is a folder; name the model file to write in it")

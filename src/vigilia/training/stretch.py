@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
-from typing import Protocol, runtime_checkable
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 import torch
@@ -27,6 +27,7 @@ from vigilia.training.rows import Batch
 from vigilia.training.temporal import Temporal, joined
 
 __all__ = [
+    "CarryingView",
     "StretchView",
     "TeachingView",
     "View",
@@ -71,6 +72,25 @@ class TeachingView(Protocol):
         self, batches: Sequence[Batch], state: StreamState
     ) -> tuple[list[Tensor], Tensor, StreamState]:
         """As `StretchView.stretch`, with a loss (), a mean over the stretch, in between."""
+        ...
+
+
+@runtime_checkable
+class CarryingView(Protocol):
+    """A view that carries more from clip to clip than the model's own state.
+
+    Attributes:
+        identity: what a run that goes on must have in common with it.
+    """
+
+    identity: str
+
+    def __call__(self, batch: Batch, state: Any) -> tuple[Tensor, Any]:
+        """As any view."""
+        ...
+
+    def init_state(self, batch_size: int) -> Any:
+        """What is carried by streams that have seen nothing: all zeros."""
         ...
 
 
@@ -162,6 +182,7 @@ def stretch_loss(
     weights: Tensor,
     *,
     label_smoothing: float = 0.0,
+    label_weight: float = 1.0,
     temporal: Temporal | None = None,
     amount: float = 1.0,
 ) -> tuple[Tensor, StreamState]:
@@ -173,6 +194,7 @@ def stretch_loss(
         state: before the first; rows that start anew are emptied here.
         weights: (classes,) of the loss.
         label_smoothing: share of the target spread over all classes.
+        label_weight: factor on the losses of the labels.
         temporal: a loss of neighbouring clips, added as it is; see `temporal_loss`.
         amount: factor on the loss that a view has of its own.
     """
@@ -200,7 +222,7 @@ def stretch_loss(
                 reduction="none",
                 label_smoothing=label_smoothing,
             )
-            loss = loss + losses @ torch.from_numpy(shares).to(losses)
+            loss = loss + label_weight * (losses @ torch.from_numpy(shares).to(losses))
     if temporal is not None:
         loss = loss + temporal(torch.stack(answers, dim=1), joined(batches).to(device))
     return loss, state

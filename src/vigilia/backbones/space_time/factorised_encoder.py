@@ -123,9 +123,22 @@ class FactorisedEncoder(nn.Module):
         Raises:
             OptionError: the clip has another layout, or a reader's stage does not exist.
         """
+        check_call(clip, readers or {}, stages=len(self.stage_dims))
+        return self.encode(self.embed(clip), readers)
+
+    @property
+    def takes_tubes(self) -> bool:
+        """That `encode` also takes some places alone, as (B, T', 1, N, D)."""
+        return True
+
+    def embed(self, clip: Tensor) -> Tensor:
+        """clip: (B, C=3, T, H, W) -> tokens with their positions (B, T', H', W', D)."""
+        embedded: Tensor = self.positions(self.tubelets(clip))
+        return embedded
+
+    def encode(self, x: Tensor, readers: Mapping[int, Reader] | None = None) -> tuple[Tensor, ...]:
+        """What follows `embed`; the arguments and what is returned are those of `forward`."""
         readers = readers or {}
-        check_call(clip, readers, stages=len(self.stage_dims))
-        x = self.positions(self.tubelets(clip))
         beside = self._class_tokens(0, self.positions.beside, (len(x), x.shape[1]))
         features = []
         last = len(self.stages)

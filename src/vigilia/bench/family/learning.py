@@ -16,15 +16,36 @@ from torch import Tensor
 
 from vigilia.bench.contenders import Contender
 from vigilia.bench.eyes import SIZE, make_model
-from vigilia.bench.family.seeing import FamilyBank, streams_from
-from vigilia.bench.lessons import OPTIONS, Lesson, carried_share, curriculum_of, take_lessons
+from vigilia.bench.family.seeing import Pools
+from vigilia.bench.lessons import Lesson, carried_share, curriculum_of, take_lessons
 from vigilia.bench.seen import SeenStreams
 from vigilia.bench.streams import CLIP_FRAMES, Task
 from vigilia.models import describe_model
 from vigilia.stream import StreamClassifier, StreamState
 from vigilia.training.entrance import standardise_entrance
 
-__all__ = ["Cost", "cost_of", "learn_behind", "step_behind"]
+__all__ = ["Cost", "cost_of", "learn_behind", "lessons_of", "step_behind"]
+
+ROWS = 16
+"""Streams side by side: half of the memory benchmark's, for a bit more than half of the time."""
+EXAMPLES = 128
+"""Streams by which the norms at the memory's entrance start, and the noise is measured."""
+
+LESSONS = (
+    Lesson(clips=8, gap=3.0, updates=250, until_mastered=True),
+    Lesson(clips=8, gap=3.0, updates=60),
+    Lesson(clips=16, gap=5.0, updates=40),
+    Lesson(clips=32, gap=10.0, updates=25),
+    Lesson(clips=64, gap=32.0, updates=20),
+)
+OWN_LESSONS = {
+    "T8": (
+        Lesson(clips=16, gap=10.0, updates=40),
+        Lesson(clips=32, gap=20.0, updates=40),
+        Lesson(clips=64, gap=64.0, updates=40),
+    ),
+}
+"""About half of the memory benchmark's, whose lessons the other tasks take."""
 
 
 @dataclass(frozen=True)
@@ -40,6 +61,13 @@ class Cost:
     gmac: float
     parameters: int
     state_bytes: int
+
+
+def lessons_of(task_name: str) -> tuple[Lesson, ...]:
+    """The course of a task: short for those of the family's table."""
+    if task_name in ("T1", "T2", "T3", "T4"):
+        return LESSONS
+    return OWN_LESSONS.get(task_name, curriculum_of(task_name))
 
 
 def step_behind(
@@ -61,7 +89,7 @@ def learn_behind(
     task: Task,
     contender: Contender,
     eyes: StreamClassifier,
-    bank: FamilyBank,
+    pools: Pools,
     *,
     seed: int,
     curriculum: tuple[Lesson, ...] | None = None,
@@ -73,35 +101,36 @@ def learn_behind(
         task: to be learned.
         contender: who learns.
         eyes: whose backbone is taken.
-        bank: of the task, filled for the same eyes.
-        seed: of weights and streams; every backbone and memory gets the same streams.
-        curriculum: the lessons, in turn; None for the task's own.
+        pools: of the task's lessons, seen by the same eyes.
+        seed: of weights, noise, and of which streams come when; the same for every backbone.
+        curriculum: the lessons, in turn; None for `lessons_of` the task.
         on_update: called with update, total and loss.
 
     Raises:
         VigiliaError: the loss is not a number.
     """
-    random = np.random.default_rng([seed, 24, int(task.name[1:])])
+    course = curriculum or lessons_of(task.name)
+    random = np.random.default_rng([seed, 28, int(task.name[1:])])
 
     def streams(lesson: Lesson) -> SeenStreams:
-        drawn = [task.draw(lesson.clips, random, gap=lesson.gap) for _ in range(OPTIONS.rows)]
-        return streams_from(bank, eyes, drawn, random)
+        pool = pools[lesson.clips, lesson.gap]
+        return pool.rows(torch.from_numpy(random.permutation(len(pool))[:ROWS]))
 
-    examples = _examples(task, eyes, bank, seed=seed)
+    examples = pools[course[0].clips, course[0].gap]
     torch.manual_seed(seed)
     options = dict(contender.options)
     model = make_model(task.classes, contender.memory, options, backbone=eyes.spec.name)
     model.backbone.load_state_dict(eyes.backbone.state_dict())
     model.backbone.requires_grad_(False)
-    tokens = examples.tokens.flatten(0, 1).float()
-    pooled = examples.pooled.flatten(0, 1)
+    tokens = examples.tokens[:EXAMPLES].flatten(0, 1).float()
+    pooled = examples.pooled[:EXAMPLES].flatten(0, 1)
     with torch.no_grad():
         standardise_entrance(model.memory, {len(eyes.backbone.stage_dims): tokens}, pooled)  # type: ignore[arg-type]
     return take_lessons(
         model,
         streams,
         deviations=(tokens.std(dim=(0, 1, 2, 3)), pooled.std(dim=0)),
-        curriculum=curriculum or curriculum_of(task.name),
+        curriculum=course,
         carried=carried_share(task),
         passing=np.random.default_rng([seed, 27]),
         told=f"{eyes.spec.name} with {contender.name} in {task.name}, seed {seed},",
@@ -115,10 +144,3 @@ def cost_of(backbone: str, contender: Contender, classes: tuple[str, ...]) -> Co
     model = make_model(classes, contender.memory, dict(contender.options), backbone=backbone)
     facts = describe_model(model.eval(), torch.zeros(1, 3, CLIP_FRAMES, SIZE, SIZE))
     return Cost(facts.gflop_per_step / 2, facts.parameters, facts.state_bytes)
-
-
-def _examples(task: Task, eyes: StreamClassifier, bank: FamilyBank, *, seed: int) -> SeenStreams:
-    """Some streams, for the spread of what is seen."""
-    random = np.random.default_rng([seed, 26, int(task.name[1:])])
-    drawn = [task.draw(16, random, gap=5.0) for _ in range(OPTIONS.rows)]
-    return streams_from(bank, eyes, drawn, random)

@@ -56,11 +56,12 @@ def family_markdown(results: Sequence[Result]) -> str:
     lines = [
         "# The family",
         "",
-        f"Accuracy in per cent, {len(seeds)} seed(s); ± is half the range over seeds. GMAC, "
-        "parameters and bytes are of a step on 8 frames of 32 by 32 pixels (push-ups have clips of "
-        "their own). sees: share of clips whose sprite the frozen backbone names right, after the "
-        "same number of updates for all. Push-ups: balanced accuracy over the frames of people "
-        "who were held out; learned from pixels.",
+        f"Accuracy in per cent, {len(seeds)} seed(s); ± is half the range over seeds of the "
+        "memory, behind the same eyes, on the same test. GMAC, parameters and bytes are of a step "
+        "on 8 frames of 32 by 32 pixels (push-ups have clips of their own). sees: share of clips "
+        "whose sprite the frozen backbone names right, after the same number of updates for all. "
+        "Push-ups: balanced accuracy over the frames of people who were held out; learned from "
+        "pixels; each seed tests another part of the people, and ± has that in it.",
         "",
         *("| " + " | ".join(line) + " |" for line in table),
     ]

@@ -17,11 +17,10 @@ from typing import Any
 import numpy as np
 import torch
 
-from vigilia.bench.bank import SCENES
-from vigilia.bench.cells import EXAM, Exam, answers, exam
+from vigilia.bench.cells import Exam, answers, exam
 from vigilia.bench.eyes import trained_eyes
 from vigilia.bench.family.entrants import ENTRANTS, MEMORIES, contender_for
-from vigilia.bench.family.learning import cost_of, learn_behind, step_behind
+from vigilia.bench.family.learning import cost_of, learn_behind, lessons_of, step_behind
 from vigilia.bench.family.pushups import (
     EPOCHS,
     FOLDS,
@@ -30,7 +29,7 @@ from vigilia.bench.family.pushups import (
     pushups_cost,
     setting_for,
 )
-from vigilia.bench.family.seeing import fill_family_bank, see_whole
+from vigilia.bench.family.seeing import POOL_CLIPS, fill_family_bank, fill_pools, see_whole
 from vigilia.bench.lessons import Lesson
 from vigilia.bench.memory import BenchUpdate
 from vigilia.bench.scores import score
@@ -41,12 +40,21 @@ from vigilia.files import write_atomically
 __all__ = ["FAMILY_TASKS", "FamilyPlan", "bench_family", "read_family_results"]
 
 FAMILY_TASKS = ("T1", "T3", "T8", PUSHUPS)
-EYES_UPDATES = 600
+EYES_UPDATES = 400
+SCENES = 32
+EXAM = Exam(streams=4, clips=1000)
+EYES_SEED = 0
+"""Eyes, scenes, training streams and test are the same for all seeds; see the plan."""
 
 
 @dataclass(frozen=True)
 class FamilyPlan:
     """What is to be run.
+
+    Seeds are of the memory: its weights, the order in which streams come, the noise on them. What a
+    backbone learned to see, the streams and the test are the same for all seeds, so that a backbone
+    has to see them once; ± in the table says how much the training of a memory varies. On push-ups
+    a seed is of everything, and tests another part of the people.
 
     Attributes:
         backbones: names for small pictures.
@@ -57,6 +65,7 @@ class FamilyPlan:
         curriculum: how memories are trained; None for each task's own.
         size: of the test.
         scenes: of the training streams.
+        pool_clips: of each lesson's streams together.
         folds: of the push-ups.
         epochs: of the push-ups.
     """
@@ -69,6 +78,7 @@ class FamilyPlan:
     curriculum: tuple[Lesson, ...] | None = None
     size: Exam = EXAM
     scenes: int = SCENES
+    pool_clips: int = POOL_CLIPS
     folds: int = FOLDS
     epochs: int = EPOCHS
 
@@ -124,10 +134,11 @@ def bench_family(
     out.mkdir(parents=True, exist_ok=True)
     cells = [cell for cell in plan.cells() if cell[0] in tasks]
     missing = [cell for cell in cells if not _place(out, cell).exists()]
-    groups: dict[tuple[int, str, str], list[str]] = {}
+    groups: dict[tuple[str, str], list[tuple[str, int]]] = {}
     for task, backbone, memory, seed in missing:
-        groups.setdefault((seed, backbone, task), []).append(memory)
-    work = [(plan, out, pushups, *key, memories) for key, memories in sorted(groups.items())]
+        groups.setdefault((backbone, task), []).append((memory, seed))
+    work = [(plan, out, pushups, *key, wanted) for key, wanted in groups.items()]
+    blind = sorted({key[0] for key in groups if key[1] != PUSHUPS})
     done = len(cells) - len(missing)
 
     def tell(told: list[str]) -> None:
@@ -137,15 +148,17 @@ def bench_family(
             if on_update is not None:
                 on_update(BenchUpdate(done, len(cells), line))
 
-    for seed, backbone in sorted({key[:2] for key in groups if key[2] != PUSHUPS}):
-        _eyes(plan, out, backbone, seed)
     if jobs == 1:
+        for backbone in blind:
+            _eyes(plan, out, backbone)
         for one in work:
             tell(_run_group(one))
     elif work:
         # A fresh interpreter for each: torch's threads do not survive a fork.
         context = multiprocessing.get_context("spawn")
         with context.Pool(jobs, initializer=torch.set_num_threads, initargs=(1,)) as pool:
+            for _ in pool.imap_unordered(_open_eyes, [(plan, out, one) for one in blind]):
+                pass
             for told in pool.imap_unordered(_run_group, work):
                 tell(told)
     return read_family_results(plan, out)
@@ -162,41 +175,47 @@ def _place(out: Path, cell: tuple[str, str, str, int]) -> Path:
     return out / f"{task}-{backbone}-{memory}-{seed}.json"
 
 
-def _eyes(plan: FamilyPlan, out: Path, backbone: str, seed: int) -> Any:
-    place = out / f"eyes-{backbone}-{seed}.safetensors"
-    return trained_eyes(place, seed=seed, updates=plan.eyes_updates, backbone=backbone)
+def _eyes(plan: FamilyPlan, out: Path, backbone: str) -> Any:
+    place = out / f"eyes-{backbone}.safetensors"
+    return trained_eyes(place, seed=EYES_SEED, updates=plan.eyes_updates, backbone=backbone)
+
+
+def _open_eyes(one: tuple[FamilyPlan, Path, str]) -> None:
+    _eyes(*one)
 
 
 def _run_group(
-    group: tuple[FamilyPlan, Path, Path | None, int, str, str, list[str]],
+    group: tuple[FamilyPlan, Path, Path | None, str, str, list[tuple[str, int]]],
 ) -> list[str]:
-    """The memories of one backbone, task and seed, on the same streams; a line for each."""
-    plan, out, pushups, seed, backbone, task, memories = group
+    """The memories and seeds of one backbone and task, on the same streams; a line for each."""
+    plan, out, pushups, backbone, task, wanted = group
     if task == PUSHUPS:
         assert pushups is not None
-        results = _pushups_results(plan, out, pushups, seed, backbone, memories)
+        results = _pushups_results(plan, out, pushups, backbone, wanted)
     else:
-        results = _memory_results(plan, out, seed, backbone, task, memories)
+        results = _memory_results(plan, out, backbone, task, wanted)
     told = []
     for result in results:
-        cell = (task, backbone, result["memory"], seed)
-        write_atomically(_place(out, cell), json.dumps(result, indent=1))
-        told.append(f"{task} {backbone} {result['memory']} seed {seed}: {result['accuracy']:.3f}")
+        memory, seed = result["memory"], result["seed"]
+        write_atomically(_place(out, (task, backbone, memory, seed)), json.dumps(result, indent=1))
+        told.append(f"{task} {backbone} {memory} seed {seed}: {result['accuracy']:.3f}")
     return told
 
 
 def _memory_results(
-    plan: FamilyPlan, out: Path, seed: int, backbone: str, task_name: str, memories: list[str]
+    plan: FamilyPlan, out: Path, backbone: str, task_name: str, wanted: list[tuple[str, int]]
 ) -> Iterator[dict[str, Any]]:
     task = TASKS[task_name]
     began = time.process_time()
-    eyes = _eyes(plan, out, backbone, seed)
-    bank = fill_family_bank(task, eyes, seed=seed, scenes=plan.scenes)
-    asked = exam(task, eyes, seed=seed, size=plan.size, see=see_whole)
+    eyes = _eyes(plan, out, backbone)
+    bank = fill_family_bank(task, eyes, seed=EYES_SEED, scenes=plan.scenes)
+    course = plan.curriculum or lessons_of(task_name)
+    pools = fill_pools(task, bank, eyes, course, seed=EYES_SEED, clips=plan.pool_clips)
+    asked = exam(task, eyes, seed=EYES_SEED, size=plan.size, see=see_whole)
     streams = asked.streams
     oracle = score(streams, np.stack([task.oracle(stream) for stream in streams]))
     seeing_seconds = time.process_time() - began
-    for memory in memories:
+    for memory, seed in wanted:
         began = time.process_time()
         contender = contender_for(backbone, memory)
         losses: list[float] = []
@@ -208,9 +227,9 @@ def _memory_results(
             task,
             contender,
             eyes,
-            bank,
+            pools,
             seed=seed,
-            curriculum=plan.curriculum,
+            curriculum=course,
             on_update=keep,
         )
         result = score(streams, answers(model, asked, step=step_behind))
@@ -235,9 +254,9 @@ def _memory_results(
 
 
 def _pushups_results(
-    plan: FamilyPlan, out: Path, folder: Path, seed: int, backbone: str, memories: list[str]
+    plan: FamilyPlan, out: Path, folder: Path, backbone: str, wanted: list[tuple[str, int]]
 ) -> Iterator[dict[str, Any]]:
-    for memory in memories:
+    for memory, seed in wanted:
         began = time.process_time()
         setting = setting_for(backbone, memory, epochs=plan.epochs)
         found = examine_pushups(folder, setting, seed=seed, cache=out / "frames", folds=plan.folds)

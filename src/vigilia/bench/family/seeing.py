@@ -9,7 +9,7 @@ Letters: N streams, S clips, B rows, T H W frames of a clip or tokens of the las
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import cast
 
@@ -20,13 +20,29 @@ from torch import Tensor
 from vigilia.backbones import Backbone, BackboneState, StreamingBackbone
 from vigilia.bench.bank import Catalogue, catalogue, choose_clips, scene_seeds
 from vigilia.bench.eyes import SIZE
+from vigilia.bench.lessons import Lesson
 from vigilia.bench.render import render_clips
 from vigilia.bench.seen import SeenStreams
 from vigilia.bench.streams import Stream, Task
 from vigilia.stream import StreamClassifier
 
-__all__ = ["FamilyBank", "fill_family_bank", "see_whole", "streams_from"]
+__all__ = [
+    "POOL_CLIPS",
+    "FamilyBank",
+    "Pools",
+    "fill_family_bank",
+    "fill_pools",
+    "see_whole",
+    "streams_from",
+]
 
+Pools = Mapping[tuple[int, float], SeenStreams]
+"""By length of streams and gap between cues: what a lesson draws its rows from."""
+
+POOL_CLIPS = 4096
+LEAST_STREAMS = 32
+
+ROWS = 32
 BLOCK_CLIPS = 32
 """Clips of a stream that are seen at a time."""
 
@@ -100,6 +116,48 @@ def streams_from(
         tokens, pooled = _see_blocks(eyes, blocks, rows=len(streams))
     labels = torch.from_numpy(np.stack([stream.labels for stream in streams]))
     return SeenStreams(tuple(streams), tokens, pooled, labels)
+
+
+def fill_pools(
+    task: Task,
+    bank: FamilyBank,
+    eyes: StreamClassifier,
+    lessons: Sequence[Lesson],
+    *,
+    seed: int,
+    clips: int = POOL_CLIPS,
+) -> Pools:
+    """The streams of a course, seen once for all memories and seeds that take it.
+
+    A backbone that carries a past has to walk through each; so what is walked through is shared.
+    The others draw from as many, the same ones, though for them new ones would cost nothing.
+
+    Args:
+        task: of the streams.
+        bank: of the task, filled for the same eyes.
+        eyes: the frozen backbone.
+        lessons: that draw from the pools.
+        seed: of the streams.
+        clips: of each pool, together.
+    """
+    pools: dict[tuple[int, float], SeenStreams] = {}
+    for lesson in lessons:
+        key = (lesson.clips, lesson.gap)
+        if key in pools:
+            continue
+        random = np.random.default_rng([seed, 24, int(task.name[1:]), lesson.clips])
+        count = max(LEAST_STREAMS, clips // lesson.clips)
+        drawn = [task.draw(lesson.clips, random, gap=lesson.gap) for _ in range(count)]
+        parts = [
+            streams_from(bank, eyes, drawn[at : at + ROWS], random) for at in range(0, count, ROWS)
+        ]
+        pools[key] = SeenStreams(
+            streams=tuple(drawn),
+            tokens=torch.cat([one.tokens for one in parts]),
+            pooled=torch.cat([one.pooled for one in parts]),
+            labels=torch.cat([one.labels for one in parts]),
+        )
+    return pools
 
 
 def see_whole(

@@ -1,0 +1,218 @@
+"""What a teacher brings to a small student that streams: labels alone against labels and teacher.
+
+    python benchmarks/distillation.py --out build/distillation         # about half an hour
+    python benchmarks/distillation.py --out build/distillation --smoke # a minute; means nothing
+
+The recordings are simulated (`vigilia simulate`). The teacher is the bundled model `pen`, which
+learned from fourteen hours of other ones; the student is Swin in incremental mode on pictures of a
+quarter of the size, with a small memory: it computes 8 new frames a step. It learns from two
+recordings with labels and two without, ten minutes each, in the same number of updates:
+
+labels   from the labels of the two
+says     also from what the teacher says, of all four
+reads    also from which clips the teacher's memory reads alike, of all four
+
+and is tested on recordings that nobody learned from. Every line is one training as JSON, and is
+kept in OUT/results.jsonl; what is there is not done again.
+"""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import json
+import time
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from vigilia.checkpoint import load_classifier
+from vigilia.evaluation.agreement import balanced_accuracy, cohen_kappa
+from vigilia.models import describe_model, resolve_model
+from vigilia.simulate import simulate_recording
+from vigilia.stream import StreamClassifier
+from vigilia.timeline import Labels, read_labels
+from vigilia.training import Annotated, TrainOptions, evaluate_clips, prepare_recording
+from vigilia.training.start import train_recordings
+
+TEACHER = "pen"
+STUDENT = "swin3d_nano_incremental"
+SIZE = 32
+MEMORY = {"stages": (4,), "slots": 12, "summary_tokens": 4, "feedback_tokens": 8, "head_dim": 24}
+ARMS: dict[str, dict[str, float] | None] = {
+    "labels": None,
+    "says": {"teach": 1.0, "teach_memory": 0.0},
+    "reads": {"teach": 1.0, "teach_memory": 1.0},
+}
+DRAWS = 2000
+
+
+@dataclasses.dataclass(frozen=True)
+class Size:
+    """How much is run."""
+
+    seconds: float = 600.0
+    labelled: int = 2
+    unlabelled: int = 2
+    tested: int = 6
+    epochs: int = 4
+    seeds: tuple[int, ...] = (0, 1, 2)
+
+
+SMOKE = Size(seconds=90.0, labelled=1, unlabelled=1, tested=2, epochs=1, seeds=(0,))
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--out", type=Path, default=Path("build/distillation"))
+    parser.add_argument("--smoke", action="store_true", help="as little as runs; means nothing")
+    arguments = parser.parse_args()
+    torch.set_num_threads(1)
+    size = SMOKE if arguments.smoke else Size()
+    out = arguments.out / ("smoke" if arguments.smoke else "full")
+    out.mkdir(parents=True, exist_ok=True)
+    results = out / "results.jsonl"
+    told = (
+        [json.loads(line) for line in results.read_text().splitlines()] if results.exists() else []
+    )
+    test = [drawn(out, 9900 + number, size) for number in range(size.tested)]
+    if not any(one["arm"] == "teacher" for one in told):
+        told.append(
+            keep(results, {"arm": "teacher", "seed": 0, **score(resolve_model(TEACHER), test, out)})
+        )
+    for seed in size.seeds:
+        for arm in ARMS:
+            if any((one["arm"], one["seed"]) == (arm, seed) for one in told):
+                continue
+            told.append(
+                keep(results, {"arm": arm, "seed": seed, **learn(out, arm, seed, size, test)})
+            )
+    for line in summary(told):
+        print(line)
+
+
+def keep(results: Path, line: dict) -> dict:
+    print(
+        json.dumps({key: value for key, value in line.items() if key != "confusions"}), flush=True
+    )
+    with results.open("a", encoding="utf-8") as file:
+        file.write(json.dumps(line) + "\n")
+    return line
+
+
+def drawn(out: Path, seed: int, size: Size) -> Path:
+    video = out / f"pen{seed}.mp4"
+    if not video.with_suffix(".json").exists():  # written last
+        simulate_recording(video, seconds=size.seconds, seed=seed)
+    return video
+
+
+def learn(out: Path, arm: str, seed: int, size: Size, test: list[Path]) -> dict:
+    began = time.process_time()
+    count = size.labelled + size.unlabelled
+    videos = [drawn(out, 9800 + count * seed + number, size) for number in range(count)]
+    annotated = [
+        Annotated(
+            video,
+            read_labels(video.with_suffix(".csv"))
+            if number < size.labelled
+            else Labels((), video),  # nobody scored it
+        )
+        for number, video in enumerate(videos)
+    ]
+    parts = ARMS[arm]
+    model = out / f"{arm}-{seed}.safetensors"
+    train_recordings(
+        annotated,
+        out=model,
+        model=STUDENT,
+        memory_options=MEMORY,
+        classes=("wake", "NREM", "REM"),
+        size=SIZE,
+        background=0.1,
+        options=TrainOptions(
+            epochs=size.epochs,
+            rows=4,
+            chunk_clips=8,
+            learning_rate=2e-3,
+            quarter_turns=True,
+            brightness=0.3,
+            seed=seed,
+            **(parts or {}),
+        ),
+        teacher=TEACHER if parts else None,
+        cache=out / "frames",
+    )
+    used = round(time.process_time() - began, 1)
+    return {**score(load_classifier(model), test, out), "training_processor_seconds": used}
+
+
+def score(model: StreamClassifier, test: list[Path], out: Path) -> dict:
+    """Over recordings that nobody learned from; by recording, for intervals."""
+    recordings = [
+        prepare_recording(
+            video,
+            read_labels(video.with_suffix(".csv")),
+            classes=model.classes,
+            preprocessing=model.preprocessing,
+            cache=out / "frames",
+        )
+        for video in test
+    ]
+    matrices = [evaluate_clips(model, [one]).confusion for one in recordings]
+    total = np.sum(matrices, axis=0)
+    pre = model.preprocessing
+    clip = torch.zeros(1, 3, pre.clip_frames, pre.height, pre.width)
+    facts = describe_model(model, clip)
+    return {
+        "kappa": cohen_kappa(total),
+        "balanced_accuracy": balanced_accuracy(total),
+        "confusions": [one.tolist() for one in matrices],
+        "gflop_per_step": facts.gflop_per_step,
+        "parameters": facts.parameters,
+    }
+
+
+def summary(told: list[dict]) -> list[str]:
+    """Kappa over all test recordings of all seeds, its interval, and the gain over labels alone."""
+    lines = [
+        "| | kappa | balanced accuracy | gain in kappa | MFLOP a step |",
+        "| --- | --: | --: | --: | --: |",
+    ]
+    by_arm = {arm: [one for one in told if one["arm"] == arm] for arm in ("teacher", *ARMS)}
+    plain = pooled(by_arm["labels"])
+    for arm, found in by_arm.items():
+        if not found:
+            continue
+        mine = pooled(found)
+        low, high = np.percentile(draws(mine), [2.5, 97.5])
+        gain = ""
+        if arm not in ("labels", "teacher"):
+            more = cohen_kappa(mine.sum(0)) - cohen_kappa(plain.sum(0))
+            ends = np.percentile(draws(mine) - draws(plain), [2.5, 97.5])
+            gain = f"{more:+.3f} ({ends[0]:+.3f} to {ends[1]:+.3f})"
+        cost = 1e3 * found[0]["gflop_per_step"]
+        lines.append(
+            f"| {arm} | {cohen_kappa(mine.sum(0)):.3f} ({low:.2f}-{high:.2f}) "
+            f"| {balanced_accuracy(mine.sum(0)):.3f} | {gain} | {cost:.0f} |"
+        )
+    return lines
+
+
+def pooled(found: list[dict]) -> np.ndarray:
+    """(R, K, K): of each test recording, the seeds added up."""
+    return np.sum([one["confusions"] for one in found], axis=0)
+
+
+def draws(matrices: np.ndarray) -> np.ndarray:
+    """Kappa when recordings are drawn again; the same draws each time."""
+    random = np.random.default_rng(0)
+    count = len(matrices)
+    return np.array(
+        [cohen_kappa(matrices[random.integers(count, size=count)].sum(0)) for _ in range(DRAWS)]
+    )
+
+
+if __name__ == "__main__":
+    main()
