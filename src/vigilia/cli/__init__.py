@@ -20,7 +20,7 @@ from vigilia.cli.events import events
 from vigilia.cli.export import export
 from vigilia.cli.labels import labels
 from vigilia.cli.models import models
-from vigilia.cli.run import run
+from vigilia.cli.run import RunCommand, run
 from vigilia.cli.serve import serve
 from vigilia.cli.simulate import simulate
 from vigilia.cli.surprise import surprise
@@ -57,7 +57,7 @@ COMMANDS: dict[str, Callable[..., object]] = {
 }
 
 for name, command in COMMANDS.items():
-    app.command(name)(command)
+    app.command(name, cls=RunCommand if command is run else None)(command)
 
 app.add_typer(labels, name="labels")
 app.add_typer(bench, name="bench")
