@@ -12,6 +12,7 @@ from vigilia.spiking import create_spiking_model
 from vigilia.spiking.attention import linear_attention
 from vigilia.spiking.blocks import SpikingAttention
 from vigilia.spiking.energy import EnergyMeter
+from vigilia.spiking.neuron_layer import working_gain
 from vigilia.spiking.neurons import decay_weight, lif_sequence, parametric_lif_sequence
 from vigilia.spiking.surrogate import Surrogate
 
@@ -119,9 +120,10 @@ def test_the_first_version_of_spike_driven_attention_is_spikingjellys() -> None:
     ):
         convolution, norm = getattr(them, f"{name}_conv"), getattr(them, f"{name}_bn")
         nn.init.normal_(convolution.weight, std=1.0)
-        part.homeostasis.gain.data.copy_(torch.ones(dim))
         part.weight.data.copy_(convolution.weight[:, :, 0, 0] / (1 + norm.eps) ** 0.5)
     nn.init.zeros_(them.proj_conv.bias)
+    for neurons in (us.shortcut, us.query, us.key, us.value):  # thresholds of one
+        neurons.variance.fill_(working_gain(2.0) ** 2)
     x = 2 * torch.randn(steps, rows, dim, side, side)
     tokens = x.flatten(3).transpose(2, 3)  # (T, B, N, D)
     state = us.init_state(rows, side * side, device=x.device, dtype=x.dtype)

@@ -13,7 +13,8 @@ from torch.nn import functional as F
 from vigilia.spiking.attention import linear_attention
 from vigilia.spiking.compared import vit_tiny_joules, vit_tiny_multiplies
 from vigilia.spiking.energy import COSTS, Costs, EnergyMeter, LayerCount, synaptic_operations
-from vigilia.spiking.layers import Neurons, SpikeConv, SpikeLinear
+from vigilia.spiking.layers import SpikeConv, SpikeLinear
+from vigilia.spiking.neuron_layer import Neurons
 
 
 def spikes(*shape: int, rate: float = 0.2, seed: int = 0) -> Tensor:

@@ -108,7 +108,8 @@ def test_the_drive_says_by_how_much_a_gate_opened() -> None:
     assert traces.drive.shape == traces.gates.shape == (30, 2, 1)
     assert torch.equal(traces.drive >= 0, traces.gates > 0)
     assert 0 < traces.gates.mean() < 1
-    assert traces.pooled.unique().tolist() == [0, 1]
+    assert traces.offered.shape == (30, 2, (len(part.pool_weight) + 1) * 16)
+    assert traces.offered[..., :-16].unique().tolist() == [0, 1]
 
 
 def test_the_learned_token_is_where_the_membrane_starts() -> None:

@@ -25,6 +25,7 @@ from vigilia.spiking import (
     create_spiking_model,
 )
 from vigilia.spiking.energy import EnergyMeter
+from vigilia.spiking.neuron_layer import FRESH
 from vigilia.state import detach, named_tensors, reset, with_tensors
 
 SIDE = 16
@@ -59,7 +60,9 @@ def _build(variant: str) -> NeuroSvt:
     )
     for head in (model.head, model.motion):
         nn.init.normal_(head.weight, std=0.1)
-    nn.init.constant_(model.memory.write_pooled.homeostasis.gain, 3.0)
+    memory = model.memory
+    for layer in (memory.write_pooled, memory.write_anywhere):
+        nn.init.constant_(layer.homeostasis.gain, 3.0)
     return model.eval()
 
 
@@ -208,6 +211,8 @@ def test_every_product_but_the_first_convolution_has_an_operand_of_spikes(varian
         nn.init.normal_(parameter)  # nothing passes because a fresh weight happens to be binary
     counts = bins(5) * torch.randint(1, 4, (5, 2, 2, SIDE, SIDE))
     _, state = play(model, counts[:4])
+    full = torch.ones_like(state.memory.membrane)  # so that it asks, too
+    state = dataclasses.replace(state, memory=dataclasses.replace(state.memory, membrane=full))
     with Operands() as watched, torch.no_grad():
         model.step(counts[4], state)
     assert watched.products[0] == ("convolution", False)
@@ -318,7 +323,7 @@ def test_detaching_stops_the_gradient() -> None:
         assert (gradient is not None and bool(gradient.any())) != cut
 
 
-def test_training_keeps_currents_at_a_working_spread() -> None:
+def test_neurons_find_their_thresholds_whatever_their_currents() -> None:
     model = build("event").train()
     with torch.no_grad():
         model.embed.convolutions[0].weight.mul_(30)
@@ -326,9 +331,12 @@ def test_training_keeps_currents_at_a_working_spread() -> None:
     for seed in range(60):
         outputs, _ = model.sequence(bins(4, seed=seed), model.init_state(2))
     assert 0.02 < outputs.activity.mean() < 0.5
-    convolution, widen = model.embed.convolutions[0], model.blocks[0].mlp.widen
-    assert convolution.homeostasis.spread.mean() > 10
-    assert widen.homeostasis.spread.mean() < 0.2
+    assert model.embed.neurons[0].variance.mean() > 1
+    assert model.blocks[0].mlp.hidden.variance.mean() < 0.1 * FRESH**2
+    trained = float(outputs.activity.detach().mean())
+    with torch.no_grad():
+        afterwards, _ = model.eval().sequence(bins(4, seed=59), model.init_state(2))
+    assert float(afterwards.activity.mean()) == pytest.approx(trained, rel=0.3)
 
 
 @every_variant

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from vigilia.errors import OptionError
-from vigilia.spiking.layers import Neurons
+from vigilia.spiking.neuron_layer import Neurons
 from vigilia.spiking.neurons import (
     RESETS,
     check_tau,

@@ -23,7 +23,7 @@ from vigilia.cli.familiar import familiar
 from vigilia.cli.labels import labels
 from vigilia.cli.models import models
 from vigilia.cli.pretrain import pretrain
-from vigilia.cli.run import run
+from vigilia.cli.run import RunCommand, run
 from vigilia.cli.serve import serve
 from vigilia.cli.simulate import simulate
 from vigilia.cli.surprise import surprise
@@ -63,7 +63,7 @@ COMMANDS: dict[str, Callable[..., object]] = {
 }
 
 for name, command in COMMANDS.items():
-    app.command(name)(command)
+    app.command(name, cls=RunCommand if command is run else None)(command)
 
 app.add_typer(labels, name="labels")
 app.add_typer(bench, name="bench")

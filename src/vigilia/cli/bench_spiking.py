@@ -29,6 +29,12 @@ def permanence(
         int | None, typer.Option(metavar="N", min=1, help="Of each training. [default: 6000]")
     ] = None,
     scenes: Annotated[int, typer.Option(metavar="N", min=2, help="Of each exam, at most.")] = 497,
+    tune: Annotated[
+        bool,
+        typer.Option(
+            "--tune", help="Ask about the 200 digits that choices are made by, not the exam's."
+        ),
+    ] = False,
     out: Annotated[Path, typer.Option(help="Folder for results; more are added to it.")] = Path(
         "bench-permanence"
     ),
@@ -69,6 +75,7 @@ def permanence(
         gaps=tuple(sorted({0, *gap})) if gap else plan.gaps,
         training=training,
         scenes=scenes,
+        split="tune" if tune else "test",
     )
     with progress_bar("{task.fields[told]}") as bar:
         running = bar.add_task("cells", total=None, told="")

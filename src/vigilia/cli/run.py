@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+from typer.core import TyperCommand
 
 from vigilia.cli.label_options import (
     EpochSeconds,
@@ -30,7 +31,19 @@ if TYPE_CHECKING:
     from vigilia.stream import StreamClassifier
     from vigilia.timeline import Timeline
 
-__all__ = ["run"]
+__all__ = ["RunCommand", "run"]
+
+
+class RunCommand(TyperCommand):
+    """`--gate` may stand alone, behind the recordings."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> Any:
+        """Gives a `--gate` without a value its own."""
+        told = []
+        for index, word in enumerate(args):
+            alone = index + 1 == len(args) or args[index + 1].startswith("-")
+            told += ["--gate", "noise"] if word == "--gate" and alone else [word]
+        return super().parse_args(ctx, told)
 
 
 def run(
@@ -113,12 +126,15 @@ def run(
     scorer: Scorer = None,
     live: Annotated[bool, typer.Option("--live", help="Print each label as it comes.")] = False,
     gate: Annotated[
-        bool,
+        str | None,
         typer.Option(
             "--gate",
-            help="Skip steps where nothing moves and keep the last result; off by default.",
+            metavar="[GATE]",
+            help="Skip steps where nothing happens, keep the last result. Without a value: where "
+            "nothing moves beyond the camera's noise; svt: where a bundled spiking model sees "
+            "nothing in simulated events; or a model of events of one's own, a file.",
         ),
-    ] = False,
+    ] = None,
     parallel: Annotated[
         int | None,
         typer.Option(
@@ -162,14 +178,17 @@ def run(
 
         vigilia run barn.mp4 --model sow.safetensors --min-bout 10
 
+        vigilia run night.mp4 --gate
+
+        vigilia run night.mp4 --gate svt
+
         vigilia run street.mp4 --model swin3d_t --weights kinetics400 --live --fps 2
 
         vigilia run /archive/2026 --ray 10.0.0.1:6379 --device cuda --out /archive/results
     """
     from vigilia.errors import OptionError
     from vigilia.models import BUNDLED
-    from vigilia.relevance import GateOptions
-    from vigilia.running import name_of, run_many
+    from vigilia.running import gate_named, name_of, run_many
     from vigilia.spiking import NeuroSvt
     from vigilia.timeline import LabelOptions
 
@@ -205,7 +224,7 @@ def run(
         "hysteresis": hysteresis,
         "minimum_bout_seconds": minimum_bout_seconds,
         "max_gap_seconds": max_gap_seconds,
-        "gate": GateOptions() if gate else None,
+        "gate": None if gate is None else gate_named(gate),
         "restart": restart,
     }
     with progress_bar("{task.fields[speed]}", "{task.fields[now]}") as bar:

@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from vigilia.relevance import GateOptions, GateState, decide, init_gate, keep_noise, watch
+from vigilia.relevance import AnyGate, AnyGateState, decide_clip, gate_after_hole, watch_sample
 from vigilia.video import Gap, Position, Sample
 from vigilia.video.clips import Clip, ClipWindow, flush, push_sample
 
@@ -29,7 +29,7 @@ class Place:
 
     window: ClipWindow
     position: Position | None = None
-    gate: GateState | None = None
+    gate: AnyGateState | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -58,7 +58,7 @@ class Piece:
 
 
 def pieces(
-    items: Iterable[Sample | Gap], place: Place, *, gate: GateOptions | None = None
+    items: Iterable[Sample | Gap], place: Place, *, gate: AnyGate | None = None
 ) -> Iterator[Piece]:
     """Cuts a stream of samples into pieces.
 
@@ -87,17 +87,18 @@ def pieces(
                 place, piece = _piece(clip, place, gate)
                 yield piece
             if place.gate is not None:
-                place = replace(place, gate=keep_noise(place.gate))
+                place = replace(place, gate=gate_after_hole(gate, place.gate))
             yield Piece(item.start_seconds, item.end_seconds, None, place=place)
             continue
         window, clip = push_sample(place.window, item)
         place = replace(place, window=window, position=item.position)
         if gate is not None:
-            seen = watch(
-                place.gate or init_gate(),
+            seen = watch_sample(
+                gate,
+                place.gate,
                 item.pixels,
+                seconds=item.seconds,
                 clip_frames=window.clip_frames,
-                options=gate,
             )
             place = replace(place, gate=seen)
         if clip is not None:
@@ -111,14 +112,14 @@ def pieces(
         raise error
 
 
-def _piece(clip: Clip, place: Place, gate: GateOptions | None) -> tuple[Place, Piece]:
+def _piece(clip: Clip, place: Place, gate: AnyGate | None) -> tuple[Place, Piece]:
     still = False
     if gate is not None and place.gate is not None:
-        state, step = decide(
+        state, step = decide_clip(
+            gate,
             place.gate,
             clip_frames=place.window.clip_frames,
             end_seconds=clip.end_seconds,
-            options=gate,
         )
         place, still = replace(place, gate=state), not step
     piece = Piece(clip.start_seconds, clip.end_seconds, clip.frames, still=still, place=place)

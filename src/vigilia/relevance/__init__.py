@@ -1,6 +1,8 @@
 """Relevance: which moments are worth a model's time, and which of them mattered.
 
 gate.py           nothing moves: the step is skipped and the last result kept (numpy alone)
+spiking_gate.py   the spiking model on simulated events wakes the step
+gates.py          either gate behind one set of functions
 change.py         what a clip changed, in units of the camera's noise (numpy alone)
 learned_gate.py   which clips must be stepped, learned from ungated steps
 sampling.py       a clip's frames lie where the picture changes (numpy alone)
@@ -30,6 +32,16 @@ from vigilia.relevance.gate import (
     keep_noise,
     watch,
 )
+from vigilia.relevance.gates import (
+    AnyGate,
+    AnyGateState,
+    decide_clip,
+    fresh_gate,
+    gate_after_hole,
+    gate_identity,
+    gate_with_arrays,
+    watch_sample,
+)
 from vigilia.relevance.learned_gate import LearnedGate, decide_learned, gated, train_gate
 from vigilia.relevance.moments import Moments, moments_of
 from vigilia.relevance.multiscale import (
@@ -47,10 +59,13 @@ from vigilia.relevance.predictive import (
     prediction_loss,
 )
 from vigilia.relevance.sampling import dense_window, frame_changes, spread_by_change, thin_clip
+from vigilia.relevance.spiking_gate import SpikingGate, SpikingGateState
 from vigilia.relevance.surprise import Alarm, alarms, surprise_of
 
 __all__ = [
     "Alarm",
+    "AnyGate",
+    "AnyGateState",
     "ChangeState",
     "GateOptions",
     "GateState",
@@ -59,6 +74,8 @@ __all__ = [
     "Prediction",
     "PredictionState",
     "RelevanceState",
+    "SpikingGate",
+    "SpikingGateState",
     "TemporalRelevance",
     "TokenPredictor",
     "after_hole",
@@ -67,10 +84,15 @@ __all__ = [
     "change_features",
     "coherence_loss",
     "decide",
+    "decide_clip",
     "decide_learned",
     "dense_window",
     "end_clip",
     "frame_changes",
+    "fresh_gate",
+    "gate_after_hole",
+    "gate_identity",
+    "gate_with_arrays",
     "gated",
     "init_change",
     "init_gate",
@@ -88,4 +110,5 @@ __all__ = [
     "train_gate",
     "watch",
     "watch_change",
+    "watch_sample",
 ]

@@ -182,19 +182,35 @@ def decide(
 
 
 def cell_means(pixels: NDArray[np.uint8], cells: int) -> Cells:
-    """Mean grey levels of a grid of cells. pixels: (H, W, 3) uint8 -> (G, G) float32."""
+    """Mean grey levels of a grid of cells. pixels: (H, W, 3) uint8 -> (G, G) float32.
+
+    Fewer cells where one would be smaller than two pixels.
+    """
     height, width = pixels.shape[:2]
-    rows = _edges(height, cells)
-    columns = _edges(width, cells)
+    return means_of(pixels, *(max(1, min(cells, side // 2)) for side in (height, width)))
+
+
+def means_of(pixels: NDArray[np.uint8], rows: int, columns: int) -> Cells:
+    """A picture made smaller, grey: means of equal parts; larger: pixels are repeated.
+
+    pixels: (H, W, 3) uint8 -> (rows, columns) float32.
+    """
+    height, width = pixels.shape[:2]
+    if rows > height or columns > width:
+        again = (
+            np.arange(max(a, b)) * a // max(a, b) for a, b in ((height, rows), (width, columns))
+        )
+        pixels = pixels[np.ix_(*again)]
+        height, width = pixels.shape[:2]
+    down, across = _edges(height, rows), _edges(width, columns)
     # Whole numbers, so that the sums are exact whatever the order.
-    across = np.add.reduceat(pixels.reshape(height, width * 3), 3 * columns[:-1], 1, np.uint32)
-    sums = np.add.reduceat(across, rows[:-1], 0)  # (G, G)
-    counts = 3 * np.outer(np.diff(rows), np.diff(columns))
+    sums = np.add.reduceat(pixels.reshape(height, width * 3), 3 * across[:-1], 1, np.uint32)
+    sums = np.add.reduceat(sums, down[:-1], 0)  # (rows, columns)
+    counts = 3 * np.outer(np.diff(down), np.diff(across))
     return (sums / counts).astype(np.float32)
 
 
-def _edges(pixels: int, cells: int) -> NDArray[np.int64]:
-    count = max(1, min(cells, pixels // 2))
+def _edges(pixels: int, count: int) -> NDArray[np.int64]:
     return np.arange(count + 1) * pixels // count
 
 

@@ -7,6 +7,7 @@ sound.py       what a recording sounds like
 recording.py   one recording on its way to a timeline
 run.py         vigilia.run: one recording
 event_model.py whether a model takes events
+gates.py       what the user names as a gate
 events.py      one recording of an event camera
 many.py        several, in one engine
 outputs.py     where a timeline is written
@@ -14,6 +15,7 @@ outputs.py     where a timeline is written
 
 from __future__ import annotations
 
+from vigilia.running.gates import gate_named
 from vigilia.running.many import Outcome, run_many
 from vigilia.running.model import PRECISIONS, StepModel
 from vigilia.running.outputs import name_of, write_outputs
@@ -26,6 +28,7 @@ __all__ = [
     "RunUpdate",
     "StepModel",
     "fingerprint",
+    "gate_named",
     "name_of",
     "run",
     "run_many",

@@ -14,7 +14,7 @@ import torch
 from vigilia.engine import Piece, Place, pieces
 from vigilia.engine.stepping import probabilities_of
 from vigilia.preprocessing import Preprocessing
-from vigilia.relevance import GateOptions, GateState
+from vigilia.relevance import AnyGate, AnyGateState, fresh_gate
 from vigilia.running.sound import Sound
 from vigilia.stream import StreamClassifier, StreamState
 from vigilia.video import Gap, Position, Sample
@@ -37,7 +37,7 @@ class Progress:
     state: StreamState
     window: ClipWindow
     position: Position | None = None
-    gate: GateState | None = None
+    gate: AnyGateState | None = None
 
     @property
     def place(self) -> Place:
@@ -70,9 +70,11 @@ class Step:
     kept: bool = False
 
 
-def start(model: StreamClassifier) -> Progress:
+def start(model: StreamClassifier, gate: AnyGate | None = None) -> Progress:
     """A stream that has seen nothing."""
-    return Progress(state=model.init_state(1), window=_window(model.preprocessing))
+    return Progress(
+        state=model.init_state(1), window=_window(model.preprocessing), gate=fresh_gate(gate)
+    )
 
 
 def _window(preprocessing: Preprocessing) -> ClipWindow:
@@ -88,7 +90,7 @@ def classify(
     model: StreamClassifier,
     progress: Progress,
     *,
-    gate: GateOptions | None = None,
+    gate: AnyGate | None = None,
     sound: Sound | None = None,
 ) -> Iterator[Step]:
     """Classifies a stream of samples, one step at a time.

@@ -17,7 +17,7 @@ from pathlib import Path
 
 from vigilia.engine import Feeder, Piece, Result, StepEngine, pieces, results
 from vigilia.errors import BrokenVideoError, InputError, OptionError, VigiliaError
-from vigilia.relevance import GateOptions
+from vigilia.relevance import AnyGate
 from vigilia.running.classify import Progress
 from vigilia.running.model import StepModel, chosen_model
 from vigilia.running.recording import Recording, RunUpdate, Settings, fingerprint
@@ -63,7 +63,7 @@ def run_many(
     hysteresis: float = 0.0,
     minimum_bout_seconds: float = 0.0,
     max_gap_seconds: float = 2.0,
-    gate: GateOptions | None = None,
+    gate: AnyGate | None = None,
     restart: bool = False,
     save_every_seconds: float = 5.0,
     batch: int | None = None,

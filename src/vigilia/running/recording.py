@@ -21,7 +21,7 @@ import numpy as np
 import torch
 
 from vigilia.errors import BrokenVideoError, OptionError, VideoError
-from vigilia.relevance import GateOptions
+from vigilia.relevance import AnyGate, SpikingGate, gate_identity
 from vigilia.running.classify import Progress, start
 from vigilia.running.outputs import write_outputs
 from vigilia.running.saved import Record, SavedRun, StepTable
@@ -80,7 +80,7 @@ class Settings:
     max_gap_seconds: float
     restart: bool
     save_every_seconds: float
-    gate: GateOptions | None
+    gate: AnyGate | None
 
     def __post_init__(self) -> None:
         if not 0 < self.max_gap_seconds < math.inf:
@@ -145,15 +145,15 @@ class Recording:
         self._saved_at = time.monotonic()
 
     def _load(self, model_hash: str) -> Progress:
-        fresh = start(self._model)
+        fresh = start(self._model, self._settings.gate)
         if self._out is None:
             return fresh
-        gate = self._settings.gate
+        gate = gate_identity(self._settings.gate)
         identity = {
             "video": _identity(self.reader),
             "model": model_hash,
             "max_gap_seconds": self._settings.max_gap_seconds,
-            **({} if gate is None else {"gate": dataclasses.asdict(gate)}),
+            **({} if gate is None else {"gate": gate}),
         }
         folder = self._out / "unfinished"
         if self._settings.restart:
@@ -296,7 +296,10 @@ def _assumptions(
     }
     if (precision := _precision(model)) != "float32":
         assumptions["precision"] = precision
-    if settings.gate is not None:
+    if isinstance(settings.gate, SpikingGate):
+        assumptions["gate"] = f"spiking, {settings.gate.model.spec.name}"
+        assumptions["gate_refresh_seconds"] = settings.gate.options.refresh_seconds
+    elif settings.gate is not None:
         assumptions["gate_threshold"] = settings.gate.threshold
         assumptions["gate_refresh_seconds"] = settings.gate.refresh_seconds
     if broken is not None and broken.seconds is not None:

@@ -7,7 +7,7 @@ from contextlib import closing
 from pathlib import Path
 
 from vigilia.errors import BrokenVideoError
-from vigilia.relevance import GateOptions
+from vigilia.relevance import AnyGate
 from vigilia.running.classify import classify
 from vigilia.running.event_model import load_event_model
 from vigilia.running.events import refuse_video_options, run_events
@@ -42,7 +42,7 @@ def run(
     hysteresis: float = 0.0,
     minimum_bout_seconds: float = 0.0,
     max_gap_seconds: float = 2.0,
-    gate: GateOptions | None = None,
+    gate: AnyGate | None = None,
     restart: bool = False,
     save_every_seconds: float = 5.0,
     on_sample: Callable[[Sample | Gap], None] | None = None,
@@ -69,7 +69,8 @@ def run(
         hysteresis: lead in probability that a change of state takes.
         minimum_bout_seconds: shortest bout.
         max_gap_seconds: a longer time without a frame is unobserved.
-        gate: skips steps where nothing moves, see `vigilia.relevance`; None skips none.
+        gate: skips steps where nothing moves: `vigilia.relevance.GateOptions`, or a spiking model
+            that wakes it, `vigilia.relevance.SpikingGate`; None skips none.
         restart: forget an interrupted run.
         save_every_seconds: at most this much work is lost when the process is killed.
         on_sample: called with every sampled frame and every hole of this run, as they come.

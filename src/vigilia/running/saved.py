@@ -25,7 +25,7 @@ from torch import Tensor
 
 from vigilia.checkpoint import read_tensors, save_tensors
 from vigilia.errors import CheckpointError, OutputError
-from vigilia.relevance import GateState
+from vigilia.relevance import AnyGateState, gate_with_arrays
 from vigilia.running.classify import Progress
 from vigilia.state import named_tensors, with_tensors
 from vigilia.video import Position
@@ -245,10 +245,10 @@ def _progress(fresh: Progress, tensors: dict[str, Tensor], place: dict[str, Any]
         state=with_tensors(fresh.state, tensors),
         window=window,
         position=Position(**place["position"]),
-        gate=GateState.from_arrays(known) if known else None,
+        gate=gate_with_arrays(fresh.gate, known),
     )
 
 
-def _gate_tensors(gate: GateState | None) -> dict[str, Tensor]:
+def _gate_tensors(gate: AnyGateState | None) -> dict[str, Tensor]:
     arrays = {} if gate is None else gate.to_arrays()
     return {_GATE + name: torch.from_numpy(array) for name, array in arrays.items()}

@@ -13,7 +13,7 @@ from typing import Any
 
 from vigilia.errors import CheckpointError, OptionError, VigiliaError
 from vigilia.models import resolve_model
-from vigilia.relevance import GateOptions
+from vigilia.relevance import AnyGate, gate_identity
 from vigilia.running import Outcome, RunUpdate, fingerprint
 from vigilia.running.model import chosen_model
 from vigilia.running.recording import Settings
@@ -49,7 +49,7 @@ def run_on_ray(
     hysteresis: float = 0.0,
     minimum_bout_seconds: float = 0.0,
     max_gap_seconds: float = 2.0,
-    gate: GateOptions | None = None,
+    gate: AnyGate | None = None,
     restart: bool = False,
     save_every_seconds: float = 30.0,
     batch: int | None = None,
@@ -131,7 +131,7 @@ def run_on_ray(
         "model": fingerprint(chosen),
         "preprocessing": dataclasses.asdict(chosen.preprocessing),
         "precision": precision,
-        "gate": None if gate is None else dataclasses.asdict(gate),
+        "gate": gate_identity(gate),
         **shown,
     }
     at_once = (1 if device == "cpu" else _GPU_LOT) if parallel is None else parallel

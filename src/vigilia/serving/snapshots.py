@@ -23,7 +23,7 @@ from vigilia.checkpoint import pack_tensors, read_tensors, unpack_tensors
 from vigilia.engine import Place
 from vigilia.errors import CheckpointError
 from vigilia.files import write_atomically
-from vigilia.relevance import GateState
+from vigilia.relevance import gate_with_arrays
 from vigilia.state import named_tensors, with_tensors
 from vigilia.stream import StreamState
 from vigilia.timeline.intervals import ROUNDING_SECONDS
@@ -212,7 +212,7 @@ def _snapshot(
                 last_seconds=place["last_seconds"],
             ),
             position=None if place["position"] is None else Position(**place["position"]),
-            gate=GateState.from_arrays(gate) if gate else None,
+            gate=gate_with_arrays(None, gate),
         ),
         until_seconds=place["until_seconds"],
     )

@@ -10,6 +10,7 @@ Letters: T steps, B streams, N tokens, D features, h heads, d features of a head
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -21,7 +22,8 @@ from vigilia.spiking.attention import (
     merge_heads,
     split_heads,
 )
-from vigilia.spiking.layers import Neurons, SpikeLinear, count_scale, working_gain
+from vigilia.spiking.layers import SpikeLinear, count_scale
+from vigilia.spiking.neuron_layer import FRESH, Neurons, working_gain
 from vigilia.state import State
 
 __all__ = ["ATTENTIONS", "AttentionState", "BlockState", "MlpState", "SpikingBlock"]
@@ -79,16 +81,15 @@ class SpikingAttention(nn.Module):
             raise OptionError(f"heads must divide dim, got {heads} and {dim}")
         self.heads = heads
         self.form = form
-        gain = working_gain(tau)
-        self.shortcut = Neurons(tau, learns_tau=learns_tau)
-        self.to_query = SpikeLinear(dim, dim, gain=gain)
-        self.to_key = SpikeLinear(dim, dim, gain=gain)
-        self.to_value = SpikeLinear(dim, dim, gain=gain)
-        self.query = Neurons(tau, learns_tau=learns_tau)
-        self.key = Neurons(tau, learns_tau=learns_tau)
-        self.value = Neurons(tau, learns_tau=learns_tau)
-        self.attended = Neurons(tau, threshold=0.5, learns_tau=learns_tau)
-        self.out = SpikeLinear(dim, dim, gain=0.5 * gain)
+        own: dict[str, Any] = {"features": dim, "learns_tau": learns_tau}
+        self.shortcut = Neurons(tau, **own)
+        self.to_query, self.to_key, self.to_value = (SpikeLinear(dim, dim) for _ in range(3))
+        self.query, self.key, self.value = (Neurons(tau, **own) for _ in range(3))
+        if form == "hadamard":
+            self.attended = Neurons(tau, threshold=0.5, learns_tau=learns_tau)
+        else:
+            self.attended = Neurons(tau, spread=0.5 * working_gain(tau), **own)
+        self.out = SpikeLinear(dim, dim, spread=0.5 * FRESH)
         self.scale = 1.0 if form == "hadamard" else count_scale(dim // heads, tokens)
 
     def init_state(
@@ -130,10 +131,10 @@ class SpikingMlp(nn.Module):
 
     def __init__(self, dim: int, *, tau: float | None, learns_tau: bool) -> None:
         super().__init__()
-        self.shortcut = Neurons(tau, learns_tau=learns_tau)
-        self.widen = SpikeLinear(dim, 4 * dim, gain=working_gain(tau))
-        self.hidden = Neurons(tau, learns_tau=learns_tau)
-        self.narrow = SpikeLinear(4 * dim, dim, gain=0.5 * working_gain(tau))
+        self.shortcut = Neurons(tau, features=dim, learns_tau=learns_tau)
+        self.widen = SpikeLinear(dim, 4 * dim)
+        self.hidden = Neurons(tau, features=4 * dim, learns_tau=learns_tau)
+        self.narrow = SpikeLinear(4 * dim, dim, spread=0.5 * FRESH)
 
     def init_state(
         self, rows: int, tokens: int, *, device: torch.device, dtype: torch.dtype

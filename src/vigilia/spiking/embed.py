@@ -13,7 +13,8 @@ import torch
 from torch import Tensor, nn
 
 from vigilia.errors import OptionError
-from vigilia.spiking.layers import Neurons, SpikeConv, working_gain
+from vigilia.spiking.layers import SpikeConv
+from vigilia.spiking.neuron_layer import Neurons
 from vigilia.state import State
 
 __all__ = ["EmbedState", "SpikingPatchEmbed"]
@@ -41,15 +42,28 @@ class SpikingPatchEmbed(nn.Module):
         dim: D.
         patch: side of a patch in pixels, one of `PATCHES`.
         tau: of the neurons; None keeps no membranes.
+        learns_tau: each layer of neurons learns its own.
+        convolutions: at each size of the picture; all but the last of them keep the size. More see
+            finer things, and cost more.
 
     Raises:
         OptionError: sizes that do not fit.
     """
 
     def __init__(
-        self, *, height: int, width: int, dim: int, patch: int, tau: float | None, learns_tau: bool
+        self,
+        *,
+        height: int,
+        width: int,
+        dim: int,
+        patch: int,
+        tau: float | None,
+        learns_tau: bool,
+        convolutions: int = 1,
     ) -> None:
         super().__init__()
+        if convolutions < 1:
+            raise OptionError(f"convolutions must be at least 1, got {convolutions}")
         if patch not in PATCHES:
             raise OptionError(f"patch must be one of {', '.join(map(str, PATCHES))}, got {patch}")
         if height < patch or width < patch or height % patch or width % patch:
@@ -57,15 +71,23 @@ class SpikingPatchEmbed(nn.Module):
                 f"height and width must be multiples of the patch, {patch} pixels, "
                 f"got {height} by {width}"
             )
-        strides = (2, 2) if patch == 4 else (4, *[2] * (int(math.log2(patch)) - 2))
-        widths = [2, *(dim >> (len(strides) - 1 - layer) for layer in range(len(strides)))]
+        shrinking = (2, 2) if patch == 4 else (4, *[2] * (int(math.log2(patch)) - 2))
+        # Each size: convolutions that keep it, as wide as what comes in, then one that shrinks it.
+        strides = [stride for last in shrinking for stride in [*[1] * (convolutions - 1), last]]
+        size = [dim >> (len(shrinking) - 1 - layer) for layer in range(len(shrinking))]
+        first = max(1, size[0] // 2)
+        widths = [2]
+        for layer, wide in enumerate(size):
+            widths += [first if not layer else size[layer - 1]] * (convolutions - 1) + [wide]
         self.size = (height, width)
         self.grid = (height // patch, width // patch)
         self.convolutions = nn.ModuleList(
-            SpikeConv(a, b, kernel=7 if stride == 4 else 3, stride=stride, gain=working_gain(tau))
+            SpikeConv(a, b, kernel=7 if stride == 4 else 3, stride=stride)
             for a, b, stride in zip(widths[:-1], widths[1:], strides, strict=True)
         )
-        self.neurons = nn.ModuleList(Neurons(tau, learns_tau=learns_tau) for _ in strides[:-1])
+        self.neurons = nn.ModuleList(
+            Neurons(tau, features=wide, axis=-3, learns_tau=learns_tau) for wide in widths[1:-1]
+        )
         self.shapes = []
         for channels, stride in zip(widths[1:-1], strides[:-1], strict=True):
             height, width = height // stride, width // stride

@@ -33,8 +33,8 @@ from torch.nn import functional as F
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.hooks import RemovableHandle
 
-from vigilia.spiking.layers import Neurons
 from vigilia.spiking.memory_token import Membrane
+from vigilia.spiking.neuron_layer import Neurons
 
 __all__ = ["COSTS", "Costs", "EnergyCount", "EnergyMeter", "LayerCount", "synaptic_operations"]
 

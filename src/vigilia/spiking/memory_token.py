@@ -24,7 +24,8 @@ from torch.nn import functional as F
 
 from vigilia.errors import OptionError
 from vigilia.spiking.attention import merge_heads, read, split_heads, store
-from vigilia.spiking.layers import Neurons, SpikeLinear, count_scale, working_gain
+from vigilia.spiking.layers import SpikeLinear, count_scale
+from vigilia.spiking.neuron_layer import Neurons, working_gain
 from vigilia.spiking.neurons import check_tau
 from vigilia.spiking.surrogate import ATAN, spike
 from vigilia.state import State
@@ -65,12 +66,13 @@ class MemoryTraces:
     Attributes:
         gates: (T, B, M) in {0, 1}.
         drive: (T, B, M) of the gates' neurons, less their threshold: positive where they fire.
-        pooled: (T, B, R * D) spikes of the neurons that pool tokens.
+        offered: (T, B, R * D + D) spikes of the neurons that pool tokens, and how many of all
+            tokens fired.
     """
 
     gates: Tensor
     drive: Tensor
-    pooled: Tensor
+    offered: Tensor
 
 
 class Membrane(nn.Module):
@@ -168,23 +170,24 @@ class SpikingMemory(nn.Module):
         self.pool_weight = nn.Parameter(_regions(grid, max(1, math.isqrt(regions))))  # (R, N)
         pooled = len(self.pool_weight) * dim
         self.pool = Neurons(tau, threshold=1.0 / (tau or 1.0))
-        self.to_key = SpikeLinear(dim, dim, gain=working_gain(tau))
-        self.to_value = SpikeLinear(dim, dim, gain=working_gain(tau))
-        self.key, self.value = Neurons(tau), Neurons(tau)
+        self.to_key, self.to_value = SpikeLinear(dim, dim), SpikeLinear(dim, dim)
+        self.key, self.value = Neurons(tau, features=dim), Neurons(tau, features=dim)
         self.membrane = Membrane(dim, taus=taus, reset=reset)
         self.ladder: Ladder | None = None
         if reset == "none":
             reached = 1 - (1 - 1 / self.membrane.taus.detach()) ** TYPICAL
             self.ladder = Ladder(reached)
         self.code_size = dim * (2 * len(LEVELS) if self.ladder is not None else 1)
-        self.to_query = SpikeLinear(self.code_size, dim)
+        self.to_query = SpikeLinear(self.code_size, dim, gain=1.0, spread=1.0)
         self.query = Neurons(None)
         self.attended = Neurons(None, threshold=0.5)
         self.scale = count_scale(dim // heads, grid[0] * grid[1])
         gain = working_gain(taus[0]) if reset == "hard" else 1.0
-        self.write_pooled = SpikeLinear(pooled, tokens * dim, gain=gain)
-        self.write_attended = SpikeLinear(dim, dim, gain=0.3)
-        self.gate_pooled = SpikeLinear(pooled, tokens, gain=None)
+        self.write_pooled = SpikeLinear(pooled, tokens * dim, gain=gain, spread=1.0)
+        # Weights that all tokens share: what is seen weighs the same wherever it is.
+        self.write_anywhere = SpikeLinear(dim, tokens * dim, gain=gain, spread=1.0)
+        self.write_attended = SpikeLinear(dim, dim, gain=0.3, spread=1.0)
+        self.gate_pooled = SpikeLinear(pooled, tokens)
         self.gate = Neurons(None)
         self.token = nn.Parameter(0.02 * torch.randn(tokens, dim))
         # Weights of about one, scaled afterwards: a learning rate that suits other weights would
@@ -224,7 +227,8 @@ class SpikingMemory(nn.Module):
         keys, key = self.key(self.to_key(spikes), state.key)
         values, value = self.value(self.to_value(spikes), state.value)
         stored = store(split_heads(keys, self.heads), split_heads(values, self.heads))
-        written = self.write_pooled(pooled).unflatten(-1, (self.tokens, -1))  # (T, B, M, C)
+        written = self.write_pooled(pooled) + self._anywhere(spikes)
+        written = written.unflatten(-1, (self.tokens, -1))  # (T, B, M, C)
         opened = self.gate_scale * self.gate_pooled(pooled)[..., None]  # (T, B, M, 1)
         stirred = spikes.detach().amax((2, 3))[..., None, None]  # (T, B, 1, 1): anything at all?
         membrane = torch.where(
@@ -232,20 +236,30 @@ class SpikingMemory(nn.Module):
         )
         seen = self._read(membrane)
         codes, gates = [], []
-        for step in range(len(spikes)):
-            query, _ = self.query(self.to_query(seen * stirred[step]), pool)  # (B, M, D)
-            counts = merge_heads(read(split_heads(query, self.heads), stored[step]))
-            found, _ = self.attended(counts.to(query.dtype) * self.scale, pool)
-            gate = self._gate(opened[step])
-            current = written[step] + self.write_attended(found)
-            fired, membrane = self.membrane(current, membrane, gate)
-            seen = self._read(membrane)
-            codes.append(seen if self.ladder is not None else fired)
-            gates.append(gate[..., 0])
+        # Taken apart at once: a step's own slice would cost a whole sequence of zeros going back.
+        steps = (x.unbind() for x in (written, opened, stirred, stored))
+        with self.to_query.unrolled() as ask, self.write_attended.unrolled() as recall:
+            for current, opens, anything, counted in zip(*steps, strict=True):
+                query, _ = self.query(ask(seen * anything), pool)  # (B, M, D)
+                counts = merge_heads(read(split_heads(query, self.heads), counted))
+                found, _ = self.attended(counts.to(query.dtype) * self.scale, pool)
+                gate = self._gate(opens)
+                fired, membrane = self.membrane(current + recall(found), membrane, gate)
+                seen = self._read(membrane)
+                codes.append(seen if self.ladder is not None else fired)
+                gates.append(gate[..., 0])
         after = MemoryTokenState(membrane.to(state.membrane.dtype), pool, key, value)
         drive = opened[..., 0] - self.gate.threshold
-        traces = MemoryTraces(torch.stack(gates), drive, pooled)
+        offered = torch.cat([pooled, spikes.mean(2)], -1)
+        traces = MemoryTraces(torch.stack(gates), drive, offered)
         return torch.stack(codes).flatten(2), traces, after
+
+    def _anywhere(self, spikes: Tensor) -> Tensor:
+        """spikes: (T, B, N, D) -> currents (T, B, M * C) of all tokens together."""
+        if torch.is_grad_enabled():
+            # Spikes are counted first, which is the same sum and less work for a processor.
+            return self.write_anywhere(spikes.sum(2))
+        return self.write_anywhere(spikes).sum(2)
 
     def _read(self, membrane: Tensor) -> Tensor:
         """What the next step's queries see, (B, M, code_size): the state alone decides."""

@@ -23,8 +23,9 @@ from torch import Tensor, nn
 from vigilia.errors import InputError, OptionError
 from vigilia.spiking.blocks import SpikingBlock
 from vigilia.spiking.embed import SpikingPatchEmbed
-from vigilia.spiking.layers import Neurons, SpikeLinear
+from vigilia.spiking.layers import SpikeLinear
 from vigilia.spiking.memory_token import SpikingMemory
+from vigilia.spiking.neuron_layer import Neurons
 from vigilia.spiking.readout import bounced, held
 from vigilia.spiking.values import SpikingOutputs, SpikingSpec, SpikingState
 from vigilia.state import where_rows
@@ -51,6 +52,7 @@ class NeuroSvt(nn.Module):
         memory_reset: "none", or "hard" for a memory that is an ordinary neuron.
         regions: parts of the picture that the memory tells apart, about.
         objects: O, whose places are told; 1 unless a model is to follow several.
+        convolutions: at each size of the picture on the way to tokens.
 
     Attributes:
         card: what the weights were trained on, and how well they did; written into checkpoints.
@@ -76,6 +78,7 @@ class NeuroSvt(nn.Module):
         memory_reset: str = "none",
         regions: int = 16,
         objects: int = 1,
+        convolutions: int = 1,
     ) -> None:
         super().__init__()
         if objects < 1:
@@ -91,6 +94,7 @@ class NeuroSvt(nn.Module):
             patch=patch,
             tau=tau,
             learns_tau=learns_tau,
+            convolutions=convolutions,
         )
         self.blocks = nn.ModuleList(
             SpikingBlock(
@@ -103,7 +107,7 @@ class NeuroSvt(nn.Module):
             )
             for _ in range(depth)
         )
-        self.last = Neurons(tau, learns_tau=learns_tau)
+        self.last = Neurons(tau, features=dim, learns_tau=learns_tau)
         self.memory = SpikingMemory(
             dim,
             grid=self.embed.grid,
@@ -116,10 +120,10 @@ class NeuroSvt(nn.Module):
             tau=tau,
         )
         code = memory_tokens * self.memory.code_size
-        self.head = SpikeLinear(code, len(spec.classes), gain=None)
+        self.head = SpikeLinear(code, len(spec.classes))
         self.head_bias = nn.Parameter(torch.zeros(len(spec.classes)))
         self.objects = objects
-        self.motion = SpikeLinear(code, 4 * objects, gain=None)
+        self.motion = SpikeLinear(code, 4 * objects)
         self.motion_bias = nn.Parameter(torch.zeros(4 * objects))
         # Fresh answers are the same for all: nothing pulls at the eyes before the heads know how.
         nn.init.zeros_(self.head.weight)
@@ -244,7 +248,7 @@ class NeuroSvt(nn.Module):
         written = held(fresh, seconds, state.written_seconds)
         position = self._position(motion, seconds - written)
         outputs = SpikingOutputs(
-            logits, position, traces.gates, traces.drive, traces.pooled, spikes.mean((2, 3))
+            logits, position, traces.gates, traces.drive, traces.offered, spikes.mean((2, 3))
         )
         return outputs, SpikingState(
             embed=embed,

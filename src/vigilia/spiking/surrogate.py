@@ -17,7 +17,7 @@ from torch import Tensor
 
 from vigilia.errors import OptionError
 
-__all__ = ["ATAN", "SIGMOID", "SURROGATES", "Surrogate", "spike"]
+__all__ = ["ATAN", "SIGMOID", "SURROGATES", "WIDE", "Surrogate", "spike"]
 
 
 # All in place: most of a training's time goes through here.
@@ -78,31 +78,46 @@ class Surrogate:
 ATAN = Surrogate()
 """The default (Fang et al., "Incorporating learnable membrane time constant", ICCV 2021)."""
 
+WIDE = Surrogate("atan", 1.0)
+"""For neurons that find their own thresholds: there a bump twice as wide learns faster."""
+
 SIGMOID = Surrogate("sigmoid", 4.0)
 """SpikingJelly's default."""
 
 
 class _Spike(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, distance: Tensor, surrogate: Surrogate) -> Tensor:
-        ctx.save_for_backward(distance)
-        ctx.surrogate = surrogate
-        return (distance >= 0).to(distance.dtype)
+    def forward(ctx: Any, x: Tensor, threshold: Any, surrogate: Surrogate) -> Tensor:
+        ctx.save_for_backward(x, threshold if isinstance(threshold, Tensor) else None)
+        ctx.threshold, ctx.surrogate = threshold, surrogate
+        return _fired(x, threshold)
 
     @staticmethod
     def backward(ctx: Any, *gradients: Any) -> Any:
-        (distance,) = ctx.saved_tensors
-        return gradients[0] * ctx.surrogate.derivative(distance), None
+        x, levels = ctx.saved_tensors
+        back = x - (ctx.threshold if levels is None else levels)
+        back = ctx.surrogate.derivative_(back).mul_(gradients[0])
+        to_levels = None if levels is None else -back.sum_to_size(levels.shape)
+        return back, to_levels, None
 
 
-def spike(distance: Tensor, surrogate: Surrogate = ATAN) -> Tensor:
+def spike(x: Tensor, surrogate: Surrogate = ATAN, *, threshold: float | Tensor = 0.0) -> Tensor:
     """One where the threshold is reached, zero elsewhere; the gradient is the surrogate's.
 
     Args:
-        distance: membrane minus threshold, any shape.
+        x: membranes, any shape.
         surrogate: the derivative to use.
+        threshold: where they fire; a tensor must broadcast to x.
     """
-    if not (torch.is_grad_enabled() and distance.requires_grad):
-        return (distance >= 0).to(distance.dtype)
-    fired: Tensor = _Spike.apply(distance, surrogate)
+    if not (torch.is_grad_enabled() and x.requires_grad):
+        return _fired(x, threshold)
+    fired: Tensor = _Spike.apply(x, threshold, surrogate)
+    return fired
+
+
+def _fired(x: Tensor, threshold: float | Tensor) -> Tensor:
+    if torch.compiler.is_compiling():
+        return (x >= threshold).to(x.dtype)
+    # Into floats at once: a mask of bools costs several times as much.
+    fired: Tensor = torch.ge(x, threshold, out=torch.empty_like(x))
     return fired

@@ -61,7 +61,8 @@ class SpikingOutputs:
         gates: (T, B, M) in {0, 1}, with a gradient: a penalty on them teaches silence.
         drive: (T, B, M) of the gates' neurons, less their threshold: positive where they fire. What
             training needs to teach a gate when to open.
-        glance: (T, B, R * D) spikes that the memory takes from each bin by itself.
+        glance: (T, B, R * D + D) what the memory takes from each bin by itself: spikes of neurons
+            that pool tokens, and the share of all tokens that fired.
         activity: (T, B) share of the tokens' neurons that fired behind the last block.
     """
 

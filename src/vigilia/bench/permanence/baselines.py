@@ -50,22 +50,27 @@ class Heads(nn.Module):
 
 
 class Eyes(nn.Module):
-    """Two convolutions: bins (T, B, 2, H, W) -> (T, B, D, H / 4, W / 4)."""
+    """The convolutions of the spiking contenders with real numbers in between.
+
+    Bins (T, B, 2, H, W) -> (T, B, D, H / 4, W / 4).
+    """
 
     def __init__(self, dim: int) -> None:
         super().__init__()
+        widths = (2, dim // 4, dim // 2, dim // 2, dim)
         self.layers = nn.Sequential(
-            nn.Conv2d(2, dim // 2, 3, 2, 1),
-            nn.GroupNorm(1, dim // 2),
-            nn.ReLU(),
-            nn.Conv2d(dim // 2, dim, 3, 2, 1),
-            nn.GroupNorm(1, dim),
-            nn.ReLU(),
+            *(
+                nn.Sequential(
+                    nn.Conv2d(a, b, 3, stride, 1, bias=False), nn.BatchNorm2d(b), nn.ReLU()
+                )
+                for a, b, stride in zip(widths[:-1], widths[1:], (1, 2, 1, 2), strict=True)
+            )
         )
 
     def forward(self, bins: Tensor) -> Tensor:
         """bins: (T, B, 2, H, W) -> (T, B, D, H', W')."""
-        seen: Tensor = self.layers(bins.to(next(self.parameters()).dtype).flatten(0, 1))
+        shown = bins.to(next(self.parameters()).dtype).flatten(0, 1)
+        seen: Tensor = self.layers(shown.contiguous(memory_format=torch.channels_last))
         return seen.unflatten(0, bins.shape[:2])
 
 
@@ -127,13 +132,14 @@ class Gru(nn.Module):
     Args:
         classes: K.
         objects: O.
-        dim: D.
+        dim: D, as much as the spiking contenders remember.
+        seen: features of the eyes.
     """
 
-    def __init__(self, classes: int, objects: int, *, dim: int = 64) -> None:
+    def __init__(self, classes: int, objects: int, *, dim: int = 128, seen: int = 64) -> None:
         super().__init__()
-        self.eyes = Eyes(dim // 2)
-        self.narrow = nn.Linear((dim // 2) * (PICTURE // 4) ** 2, dim)
+        self.eyes = Eyes(seen)
+        self.narrow = nn.Linear(seen * (PICTURE // 4) ** 2, dim)
         self.gru = nn.GRU(dim, dim)
         self.heads = Heads(dim, classes, objects)
 
@@ -157,20 +163,21 @@ class ConvLstm(nn.Module):
         classes: K.
         objects: O.
         dim: D.
+        seen: features of the eyes.
     """
 
-    def __init__(self, classes: int, objects: int, *, dim: int = 32) -> None:
+    def __init__(self, classes: int, objects: int, *, dim: int = 32, seen: int = 64) -> None:
         super().__init__()
-        self.eyes = Eyes(dim)
-        self.gates = nn.Conv2d(2 * dim, 4 * dim, 3, padding=1)
+        self.dim = dim
+        self.eyes = Eyes(seen)
+        self.gates = nn.Conv2d(seen + dim, 4 * dim, 3, padding=1)
         with torch.no_grad():
             self.gates.bias[dim : 2 * dim].fill_(1.0)  # type: ignore[index]  # remembers at first
         self.heads = Heads(dim * (PICTURE // 4) ** 2, classes, objects)
 
     def init_state(self, batch_size: int) -> NetworkState:
         """Zeros."""
-        dim = self.gates.weight.shape[1] // 2
-        zeros = self.gates.weight.new_zeros(batch_size, dim, PICTURE // 4, PICTURE // 4)
+        zeros = self.gates.weight.new_zeros(batch_size, self.dim, PICTURE // 4, PICTURE // 4)
         return NetworkState(zeros, zeros)
 
     def sequence(self, bins: Tensor, state: NetworkState) -> tuple[Answers, NetworkState]:

@@ -70,18 +70,25 @@ class Said:
 
 
 def set_exam(
-    setting: Setting, *, seed: int, gaps: Sequence[int] = GAPS, first: int = 0, rows: int = 71
+    setting: Setting,
+    *,
+    seed: int,
+    gaps: Sequence[int] = GAPS,
+    first: int = 0,
+    rows: int = 71,
+    split: str = "test",
 ) -> Exam:
-    """Scenes about test digits `first` to `first + rows`.
+    """Scenes about digits `first` to `first + rows` of a split.
 
     Args:
         setting: how scenes are.
         seed: of paths, curtains and noise.
         gaps: bins that all has been hidden for.
-        first: index of the first digit in the test split.
+        first: index of the first digit in the split.
         rows: B.
+        split: key of `vigilia.bench.permanence.digits.SPLITS`.
     """
-    _, classes = digits("test")
+    _, classes = digits(split)
     generator = torch.Generator().manual_seed(1_000_003 * seed + first)
     mine = torch.arange(first, min(first + rows, len(classes)))
     other = torch.randint(len(classes), mine.shape, generator=generator)
@@ -89,14 +96,12 @@ def set_exam(
         other[alike] = torch.randint(len(classes), (int(alike.sum()),), generator=generator)
     chosen = torch.stack([mine, other], 1)[:, : setting.objects]
     scenes = draw_scenes(
-        len(mine), max(gaps) + 1, generator, split="test", setting=setting, chosen=chosen
+        len(mine), max(gaps) + 1, generator, split=split, setting=setting, chosen=chosen
     )
     same = torch.rand(len(mine), generator=generator) < 0.5
     returns = torch.where(same, mine, other)
     alone = Setting(**{**vars(setting), "objects": 1})
-    back = draw_scenes(
-        len(mine), 0, generator, split="test", setting=alone, chosen=returns[:, None]
-    )
+    back = draw_scenes(len(mine), 0, generator, split=split, setting=alone, chosen=returns[:, None])
     probes = [setting.visible - 1 if gap == 0 else setting.covered + gap - 1 for gap in gaps]
     return Exam(scenes, tuple(probes), tuple(gaps), back, same)
 

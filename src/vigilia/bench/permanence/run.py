@@ -61,6 +61,7 @@ class PermanencePlan:
         training: of every contender alike; its seed is replaced.
         changed: whether scans are changed a little while they are learned from.
         scenes: of an exam, at most; there are 497 test digits.
+        split: "test", or "tune" for the digits that choices are made by.
     """
 
     tasks: tuple[str, ...] = tuple(TASKS)
@@ -70,6 +71,7 @@ class PermanencePlan:
     training: SpikingTraining = field(default_factory=lambda: RECIPE)
     scenes: int = 497
     changed: bool = True
+    split: str = "test"
 
     def __post_init__(self) -> None:
         for kind, names, known in (
@@ -113,7 +115,7 @@ def bench_permanence(
     ]
     done = len(read_results(plan, out))
     for seed, task, name in cells:
-        place = _place(out, task, name, seed)
+        place = _place(plan, out, task, name, seed)
         if place.exists():
             continue
         result = _cell(plan, out, task, CONTENDERS[name], seed, on_training)
@@ -129,7 +131,7 @@ def bench_permanence(
 def read_results(plan: PermanencePlan, out: Path) -> list[dict[str, Any]]:
     """The results of the plan that are there, in its order."""
     places = (
-        _place(out, task, name, seed)
+        _place(plan, out, task, name, seed)
         for task in plan.tasks
         for name in plan.contenders
         for seed in plan.seeds
@@ -189,8 +191,8 @@ def _load(model: nn.Module, weights: Path) -> None:
         ) from error
 
 
-def _place(out: Path, task: str, name: str, seed: int) -> Path:
-    return out / f"{task}-{name}-{seed}.json"
+def _place(plan: PermanencePlan, out: Path, task: str, name: str, seed: int) -> Path:
+    return out / f"{'' if plan.split == 'test' else f'{plan.split}-'}{task}-{name}-{seed}.json"
 
 
 def _cell(
@@ -213,12 +215,21 @@ def _cell(
         "title": contender.title,
         "must": contender.must,
         "seed": seed,
+        "split": plan.split,
         **card,
         "dtypes": {},
     }
+    scenes = min(plan.scenes, len(digits(plan.split)[1]))
     exams = [
-        set_exam(setting, seed=seed, gaps=plan.gaps, first=first, rows=min(71, plan.scenes - first))
-        for first in range(0, plan.scenes, 71)
+        set_exam(
+            setting,
+            seed=seed,
+            gaps=plan.gaps,
+            first=first,
+            rows=min(71, scenes - first),
+            split=plan.split,
+        )
+        for first in range(0, scenes, 71)
     ]
     for kind, dtype in DTYPES.items():
         if model is None:
