@@ -48,6 +48,27 @@ def test_attention_is_the_textbook_formula(heads: int) -> None:
     assert torch.allclose(got, naive_attention(q, k, v, heads, bias), atol=1e-6)
 
 
+@pytest.mark.parametrize("shape", [(3, 2, 1, 7), (1, 2, 1, 7), (3, 1, 5, 7), (1, 1, 1, 7)])
+def test_a_bias_that_learns_gets_the_textbook_gradient(shape: tuple[int, ...]) -> None:
+    tensors = [torch.randn(3, length, 8, requires_grad=True) for length in (5, 7, 7)]
+    bias = torch.randn(shape)
+    bias[..., 0] = float("-inf")  # a key that nobody may see
+    bias.requires_grad_()
+    wish = torch.randn(3, 5, 8)
+    ours = attend(*tensors, heads=2, bias=bias)
+    full = bias.expand(3, 2, -1, -1)
+    theirs = naive_attention(*tensors, 2, full)
+    assert torch.allclose(ours, theirs, atol=1e-6)
+    inputs = [*tensors, bias]
+    for one, other in zip(
+        torch.autograd.grad(ours, inputs, wish),
+        torch.autograd.grad(theirs, inputs, wish),
+        strict=True,
+    ):
+        assert one.shape == other.shape
+        assert torch.allclose(one, other, atol=1e-5)
+
+
 def test_attention_to_two_keys_by_hand() -> None:
     # Scores ln 3 and 0: three quarters of the first value, one quarter of the second.
     mixed = attend(
