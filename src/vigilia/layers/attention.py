@@ -45,9 +45,9 @@ def attend_heads(
     q: (B, h, N, d), k and v: (B, h, S, d) -> (B, N, D).
 
     PyTorch's fused kernel does it, with two exceptions on a CPU. In bfloat16 without gradient, with
-    d = 32, its many small products run at a quarter of the speed of plain ones. And where a bias
-    learns it is not fused: it copies keys crosswise and looks for queries that see nothing, of which
-    there are none. Autocast chooses its own types.
+    d = 32, its many small products run at a quarter of the speed of plain ones. Where a bias learns
+    it is not fused: it copies keys crosswise and looks for queries that see nothing, of which there
+    are none. Autocast chooses its own types.
 
     Args:
         bias: as in `attend`.
@@ -92,7 +92,7 @@ def _bias_learns(q: Tensor, bias: Tensor) -> bool:
 
 def _with_gradient(q: Tensor, k: Tensor, v: Tensor, bias: Tensor) -> Tensor:
     """Products of (B * h) matrices whose heads were laid side by side first."""
-    batch, heads, queries, width = q.shape
+    batch, heads, _, width = q.shape
     q, k, v = (x.reshape(batch * heads, -1, width) for x in (q, k, v))
     bias = bias.expand(batch, heads, -1, -1).flatten(0, 1)  # (B * h, 1 or N, S)
     scores = torch.baddbmm(bias, q, k.transpose(1, 2), alpha=width**-0.5)
