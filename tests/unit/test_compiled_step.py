@@ -53,6 +53,20 @@ def test_one_graph_gives_the_plain_steps_results(name: str) -> None:
         assert torch.allclose(tensor.double(), others[name].double(), atol=1e-6), name
 
 
+def test_what_cannot_be_compiled_is_said_in_one_line() -> None:
+    def broken(*_: object) -> None:
+        raise RuntimeError("no compiler\nto be found")
+
+    torch._dynamo.reset()
+    fast = compiled(prepared(model("swin3d_nano")), backend=broken)
+    clip = torch.randn(1, 3, fast.clip_frames, 32, 32)
+    with pytest.raises(
+        OptionError, match=r"cannot be compiled here .*; on a CPU that takes"
+    ) as said:
+        fast.step(clip, fast.init_state(1))
+    assert "\n" not in str(said.value)
+
+
 def test_a_model_that_learns_is_refused() -> None:
     with pytest.raises(OptionError, match="call eval"):
         compiled(model("swin3d_nano").train())

@@ -92,7 +92,8 @@ def run(
     runtime: Annotated[
         str | None,
         typer.Option(
-            help="With an exported step: onnxruntime, openvino, torch. [default: by the file]"
+            help="With an exported step: onnxruntime, openvino, torch. [default: by the file] "
+            "With another model: compiled, by torch.compile."
         ),
     ] = None,
     smooth_seconds: Annotated[
@@ -220,6 +221,7 @@ def run(
         "clip_frames": clip_frames,
         "stride_frames": stride_frames,
         "precision": precision,
+        "compiled": runtime == "compiled",
         "smooth_seconds": smooth_seconds,
         "hysteresis": hysteresis,
         "minimum_bout_seconds": minimum_bout_seconds,
@@ -305,8 +307,8 @@ def _model(
         if weights is not None:
             raise OptionError(f"{model}: an exported step has its weights in the file")
         return ExportedStep(model, runtime=runtime)
-    if runtime is not None:
-        raise OptionError("--runtime goes with an exported step, .onnx or .pt2")
+    if runtime not in (None, "compiled"):
+        raise OptionError(f"--runtime {runtime} goes with an exported step, .onnx or .pt2")
     return resolve_model(model, weights=weights, device=device)
 
 

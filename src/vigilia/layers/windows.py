@@ -7,7 +7,7 @@ Letters: B streams, T H W the token grid, D features, h heads, N tokens of one w
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import lru_cache
+from typing import Any
 
 import numpy as np
 import torch
@@ -83,11 +83,15 @@ def relative_position_bias(table: Tensor, window: Size, tokens: int) -> Tensor:
         window: the full window that the table covers.
         tokens: N, the number of tokens of the window in use.
     """
+    key = window, tokens, table.device.type, table.device.index
     if torch.compiler.is_dynamo_compiling():
-        rows = _constant_bias_rows(window, tokens, table.device)
+        rows = _BIAS_ROWS[key]
+    elif torch.compiler.is_compiling():
+        rows = _bias_rows(window, tokens, table.device)
     else:
-        build = _bias_rows.__wrapped__ if torch.compiler.is_compiling() else _bias_rows
-        rows = build(window, tokens, table.device)
+        if key not in _BIAS_ROWS:
+            _keep(_BIAS_ROWS, key, _bias_rows(window, tokens, table.device))
+        rows = _BIAS_ROWS[key]
     return table.t().index_select(1, rows).view(-1, tokens, tokens)
 
 
@@ -132,10 +136,14 @@ def shift_plan(
     Args:
         grid: (T, H, W) in tokens, multiples of the window.
     """
+    key = streams, grid, window, shift, device.type, device.index
     if torch.compiler.is_dynamo_compiling():
-        return _constant_shift_plan(streams, grid, window, shift, device)
-    build = _shift_plan.__wrapped__ if torch.compiler.is_compiling() else _shift_plan
-    return build(streams, grid, window, shift, device)
+        return _SHIFT_PLANS[key]
+    if torch.compiler.is_compiling():
+        return _shift_plan(streams, grid, window, shift, device)
+    if key not in _SHIFT_PLANS:
+        _keep(_SHIFT_PLANS, key, _shift_plan(streams, grid, window, shift, device))
+    return _SHIFT_PLANS[key]
 
 
 def window_attention(
@@ -168,9 +176,21 @@ def _attend(q: Tensor, k: Tensor, v: Tensor, bias: Tensor) -> Tensor:
     return attend_heads(q, k, v, bias[None])
 
 
-# Tensors that are made while torch traces a graph are not real and must not stay in a cache;
-# constants that are made during inference must still serve training.
-@lru_cache(maxsize=32)
+# What was computed once: window, tokens, device -> rows; streams, grid, window, shift, device ->
+# plan. Tensors that are made while an export traces a graph are not real and must not stay here;
+# `torch.compile` finds here what a plain step has left. Constants that are made during inference
+# must still serve training.
+_BIAS_ROWS: dict[tuple[Any, ...], Tensor] = {}
+_SHIFT_PLANS: dict[tuple[Any, ...], ShiftPlan] = {}
+MOST_KEPT = 64
+
+
+def _keep(kept: dict[tuple[Any, ...], Any], key: tuple[Any, ...], value: Any) -> None:
+    while len(kept) >= MOST_KEPT:
+        del kept[next(iter(kept))]
+    kept[key] = value
+
+
 @torch.inference_mode(False)
 def _bias_rows(window: Size, tokens: int, device: torch.device) -> Tensor:
     """(N * N,) int64, the bias-table row for each pair of the first N tokens of a window."""
@@ -182,7 +202,6 @@ def _bias_rows(window: Size, tokens: int, device: torch.device) -> Tensor:
     return torch.from_numpy(rows.ravel()).to(device)
 
 
-@lru_cache(maxsize=32)
 @torch.inference_mode(False)
 def _shift_plan(
     streams: int, grid: Size, window: Size, shift: Size, device: torch.device
@@ -214,15 +233,3 @@ def _windows(grid: np.ndarray, window: Size) -> np.ndarray:
     (frames, height, width), (t, h, w) = grid.shape, window
     parts = grid.reshape(frames // t, t, height // h, h, width // w, w)
     return parts.transpose(0, 2, 4, 1, 3, 5).reshape(-1, t * h * w)
-
-
-@torch.compiler.assume_constant_result
-def _constant_bias_rows(window: Size, tokens: int, device: torch.device) -> Tensor:
-    return _bias_rows(window, tokens, device)
-
-
-@torch.compiler.assume_constant_result
-def _constant_shift_plan(
-    streams: int, grid: Size, window: Size, shift: Size, device: torch.device
-) -> ShiftPlan:
-    return _shift_plan(streams, grid, window, shift, device)

@@ -59,6 +59,7 @@ def run_many(
     clip_frames: int | None = None,
     stride_frames: int | None = None,
     precision: str = "float32",
+    compiled: bool = False,
     smooth_seconds: float = 0.0,
     hysteresis: float = 0.0,
     minimum_bout_seconds: float = 0.0,
@@ -114,6 +115,7 @@ def run_many(
         clip_frames=clip_frames,
         stride_frames=stride_frames,
         precision=precision,
+        compiled=compiled,
     )
     processors = _processors()
     at_once = max(1, min(len(videos), max(2, processors) if parallel is None else parallel))

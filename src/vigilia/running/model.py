@@ -14,6 +14,7 @@ from vigilia.models import resolve_model
 from vigilia.preprocessing import Preprocessing
 from vigilia.spiking import NeuroSvt
 from vigilia.stream import ModelSpec, StreamClassifier, prepared, resampled
+from vigilia.stream import compiled as compile_step
 
 __all__ = ["PRECISIONS", "StepModel", "chosen_model", "fast_dtype"]
 
@@ -72,6 +73,7 @@ def chosen_model(
     clip_frames: int | None = None,
     stride_frames: int | None = None,
     precision: str = "float32",
+    compiled: bool = False,
 ) -> StreamClassifier:
     """The model at the rates and in the precision that were asked for, ready to watch.
 
@@ -83,6 +85,7 @@ def chosen_model(
         clip_frames: frames of a clip.
         stride_frames: new frames from one clip to the next.
         precision: of the backbone; one of `PRECISIONS`.
+        compiled: step as one graph of `torch.compile`; see `vigilia.stream.compiled`.
 
     Raises:
         OptionError: a value that cannot work.
@@ -98,6 +101,7 @@ def chosen_model(
             "clip_frames": clip_frames is not None,
             "stride_frames": stride_frames is not None,
             "precision": precision != "float32",
+            "compiled": compiled,
         }
         if given := [name for name, is_given in told.items() if is_given]:
             raise OptionError(f"an exported step has its {given[0]} in the file; leave it away")
@@ -111,10 +115,11 @@ def chosen_model(
     if not math.isfinite(chosen.preprocessing.fps):
         raise OptionError(f"fps must be a positive number, got {chosen.preprocessing.fps}")
     lowered = {"float32": None, "bfloat16": torch.bfloat16}
-    return prepared(
+    ready = prepared(
         chosen,
         fast_dtype(chosen.head.weight.device) if precision == "auto" else lowered[precision],
     )
+    return compile_step(ready) if compiled else ready
 
 
 def fast_dtype(device: torch.device) -> torch.dtype | None:

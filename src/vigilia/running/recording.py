@@ -310,5 +310,6 @@ def _assumptions(
 def _precision(model: StreamClassifier) -> str:
     """Of the backbone; and who computed, where that is not torch."""
     if isinstance(model, StreamClassifier):
-        return str(model.backbone_dtype).removeprefix("torch.")
+        dtype = str(model.backbone_dtype).removeprefix("torch.")
+        return f"{dtype}, compiled" if model.compiled else dtype
     return f"{model.description.precision}, {model.runtime}"

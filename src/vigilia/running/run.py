@@ -38,6 +38,7 @@ def run(
     clip_frames: int | None = None,
     stride_frames: int | None = None,
     precision: str = "float32",
+    compiled: bool = False,
     smooth_seconds: float = 0.0,
     hysteresis: float = 0.0,
     minimum_bout_seconds: float = 0.0,
@@ -65,6 +66,8 @@ def run(
         stride_frames: new frames from one clip to the next: how often there is a label.
         precision: of the backbone: "float32", "bfloat16", or "auto" for bfloat16 where the device
             has instructions for it. Memory and head stay in float32.
+        compiled: step as one graph of `torch.compile`: a minute or so before the first label, then
+            faster, by much on a GPU and little on a CPU.
         smooth_seconds: time constant of the smoothing of probabilities.
         hysteresis: lead in probability that a change of state takes.
         minimum_bout_seconds: shortest bout.
@@ -99,6 +102,7 @@ def run(
                 "clip_frames": clip_frames is not None,
                 "stride_frames": stride_frames is not None,
                 "precision": precision != "float32",
+                "compiled": compiled,
                 "gate": gate is not None,
             }
         )
@@ -113,6 +117,7 @@ def run(
         clip_frames=clip_frames,
         stride_frames=stride_frames,
         precision=precision,
+        compiled=compiled,
     )
     model_hash = "" if folder is None else fingerprint(classifier)
     broken: BrokenVideoError | None = None

@@ -45,6 +45,7 @@ def run_on_ray(
     clip_frames: int | None = None,
     stride_frames: int | None = None,
     precision: str = "float32",
+    compiled: bool = False,
     smooth_seconds: float = 0.0,
     hysteresis: float = 0.0,
     minimum_bout_seconds: float = 0.0,
@@ -112,6 +113,7 @@ def run_on_ray(
         "clip_frames": clip_frames,
         "stride_frames": stride_frames,
         "precision": precision,
+        "compiled": compiled,
     }
     shown = {
         "smooth_seconds": smooth_seconds,
@@ -131,6 +133,7 @@ def run_on_ray(
         "model": fingerprint(chosen),
         "preprocessing": dataclasses.asdict(chosen.preprocessing),
         "precision": precision,
+        "compiled": compiled,
         "gate": gate_identity(gate),
         **shown,
     }

@@ -40,6 +40,7 @@ class StreamClassifier(Specified, nn.Module):
 
     Attributes:
         card: what the weights were trained on, and how well they did; written into checkpoints.
+        compiled: whether a step is one graph, see `vigilia.stream.compiled`.
     """
 
     def __init__(self, backbone: nn.Module, memory: nn.Module, *, spec: ModelSpec) -> None:
@@ -48,6 +49,7 @@ class StreamClassifier(Specified, nn.Module):
         self.memory = memory
         self.head = nn.Linear(cast(Memory, memory).embedding_dim, len(spec.classes))
         self.spec = spec
+        self.compiled = False
         self.card: dict[str, Any] = {}
         nn.init.trunc_normal_(self.head.weight, std=0.02)
         nn.init.zeros_(self.head.bias)
