@@ -85,7 +85,9 @@ def open_service(
         stack.callback(webhooks.close)
         metrics.deliveries = lambda: dict(webhooks.counts)
         if config.mqtt is not None:
-            stack.callback(Mqtt(config.mqtt, hub, lambda: supervisor.streams).close)
+            mqtt = Mqtt(config.mqtt, hub, lambda: supervisor.streams)
+            stack.callback(mqtt.close)
+            metrics.mqtt = lambda: mqtt.connected
         for options in config.streams:
             supervisor.add(options)
         supervisor.add_declared()
