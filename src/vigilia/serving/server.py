@@ -14,6 +14,7 @@ from vigilia.running.model import chosen_model
 from vigilia.serving.app import create_app
 from vigilia.serving.config import ServeConfig
 from vigilia.serving.ending import Ending
+from vigilia.serving.heap import few_heaps
 from vigilia.serving.hub import Hub
 from vigilia.serving.journal import Journal
 from vigilia.serving.logs import set_up_logs
@@ -113,6 +114,7 @@ def serve(
     Raises:
         VigiliaError: it cannot begin.
     """
+    few_heaps()
     set_up_logs(text=config.text_logs)
     listening = _listen(config)
     host, port = listening.getsockname()[:2]
