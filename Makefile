@@ -4,7 +4,7 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN = $(VENV)/bin
 JOBS ?= 2
-EXTRAS = dev,train,formats,events,serve,export,bench,nwb,scale,docs
+EXTRAS = dev,train,formats,events,serve,export,bench,nwb,mqtt,scale,docs
 
 .PHONY: demo test page-test lint types docs check format clean help weights
 

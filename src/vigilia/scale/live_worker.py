@@ -21,6 +21,7 @@ from vigilia.scale.live_news import Assignment, Doing, Left, Stated, Told
 from vigilia.scale.outbox import Outbox, OutboxLedger
 from vigilia.scale.parcel import Parcel
 from vigilia.serving.feeding import open_camera
+from vigilia.serving.heap import few_heaps
 from vigilia.serving.host import MemoryRead
 from vigilia.serving.hub import Event, Hub
 from vigilia.serving.local_host import LocalHost
@@ -80,6 +81,7 @@ class LiveWorker:
                 f"Vigilia {vigilia.__version__} is installed there and {version} here; "
                 "install the same on all machines"
             )
+        few_heaps()
         torch.set_num_threads(threads)
         model = parcel.unpacked(device)
         assert isinstance(model, StreamClassifier)

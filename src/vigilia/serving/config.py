@@ -67,6 +67,7 @@ class MqttOptions:
         port: likewise.
         username: empty for none.
         password: empty for none; never shown.
+        tls: encrypted, by the system's certificates.
         prefix: of all topics.
         discovery: whether Home Assistant finds the streams by itself.
     """
@@ -75,6 +76,7 @@ class MqttOptions:
     port: int = 1883
     username: str = ""
     password: str = ""
+    tls: bool = False
     prefix: str = "vigilia"
     discovery: bool = True
 
@@ -278,9 +280,10 @@ def _mqtt(top: Fields, path: Path) -> MqttOptions | None:
     fields = Fields(f"{path}: mqtt", table)
     options = MqttOptions(
         host=fields.text("host"),
-        port=fields.whole("port", 1883, most=65535),
+        port=fields.whole("port", 8883 if fields.flag("tls") else 1883, most=65535),
         username=fields.optional_text("username") or "",
         password=fields.optional_text("password") or "",
+        tls=fields.flag("tls"),
         prefix=fields.text("prefix", "vigilia").strip("/"),
         discovery=fields.flag("discovery", True),
     )

@@ -27,6 +27,7 @@ class Metrics:
     Attributes:
         listeners: says how many listen for events; set by the application.
         deliveries: says how many webhook calls ended how; likewise.
+        mqtt: says whether the broker is there; None without one; likewise.
         pruned: says how many old rows were deleted; likewise.
     """
 
@@ -47,6 +48,7 @@ class Metrics:
         )
         self.listeners: Callable[[], int] = lambda: 0
         self.deliveries: Callable[[], dict[str, int]] = dict
+        self.mqtt: Callable[[], bool] | None = None
         self.pruned: Callable[[], int] = lambda: 0
 
     def on_step(self, seconds: float, rows: int) -> None:
@@ -136,6 +138,8 @@ class _Streams(Collector):
             "vigilia_journal_rows_pruned", "Old rows deleted.", value=self._metrics.pruned()
         )
         yield gauge("healthy", "0 while results cannot be written.", not supervisor.problem)
+        if self._metrics.mqtt is not None:
+            yield gauge("mqtt_connected", "1 while the broker is there.", self._metrics.mqtt())
         yield gauge("event_listeners", "Open event streams.", self._metrics.listeners())
         yield CounterMetricFamily(
             "vigilia_write_failures",

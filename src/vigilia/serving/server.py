@@ -14,6 +14,7 @@ from vigilia.running.model import chosen_model
 from vigilia.serving.app import create_app
 from vigilia.serving.config import ServeConfig
 from vigilia.serving.ending import Ending
+from vigilia.serving.heap import few_heaps
 from vigilia.serving.hub import Hub
 from vigilia.serving.journal import Journal
 from vigilia.serving.logs import set_up_logs
@@ -85,7 +86,9 @@ def open_service(
         stack.callback(webhooks.close)
         metrics.deliveries = lambda: dict(webhooks.counts)
         if config.mqtt is not None:
-            stack.callback(Mqtt(config.mqtt, hub, lambda: supervisor.streams).close)
+            mqtt = Mqtt(config.mqtt, hub, lambda: supervisor.streams)
+            stack.callback(mqtt.close)
+            metrics.mqtt = lambda: mqtt.connected
         for options in config.streams:
             supervisor.add(options)
         supervisor.add_declared()
@@ -111,6 +114,7 @@ def serve(
     Raises:
         VigiliaError: it cannot begin.
     """
+    few_heaps()
     set_up_logs(text=config.text_logs)
     listening = _listen(config)
     host, port = listening.getsockname()[:2]
