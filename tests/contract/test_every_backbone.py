@@ -19,6 +19,8 @@ from torch import Tensor, nn
 from vigilia.backbones import BACKBONES, NANO, StreamingBackbone
 from vigilia.backbones.space_time import UNBOUNDED_FRAMES
 from vigilia.checkpoint import load_model, read_tensors, save_model, save_tensors
+from vigilia.errors import OptionError
+from vigilia.export import ExportedStep, export_model
 from vigilia.memory import MEMORIES
 from vigilia.state import named_tensors, with_tensors
 from vigilia.stream import StreamClassifier, StreamState, create_model
@@ -207,6 +209,47 @@ def test_a_stream_that_was_saved_goes_on_to_the_same_bits(
     again, behind_again = play(loaded, following, resumed)
     assert all(torch.equal(a, b) for a, b in zip(straight, again, strict=True))
     assert same(behind, behind_again)
+
+
+@every_nano
+@pytest.mark.filterwarnings("ignore:No complete tensor found")
+@torch.no_grad()
+def test_the_step_is_exported_and_says_the_same(name: str, tmp_path: Path) -> None:
+    """With memory, and to other runtimes, in `tests/unit/test_export.py`."""
+    model = build(name, "none")
+    export_model(model, tmp_path / "step.pt2")
+    exported = ExportedStep(tmp_path / "step.pt2")
+    state, held = model.init_state(1), exported.init_state(1)
+    for one in inputs(model, 3, rows=1):
+        expected, state = model.step(state=state, **one)
+        clip, sound = one["clip"], {key: one[key] for key in one if key == "audio"}
+        logits, held = exported.step(clip, held, **sound)
+        torch.testing.assert_close(logits, expected, rtol=1e-4, atol=1e-4)
+
+
+@every_nano
+@torch.no_grad()
+def test_a_clip_of_another_length_or_size_is_taken_or_refused_in_one_clear_line(name: str) -> None:
+    """Pictures that do not divide are padded or rounded up, as the backbone's page says."""
+    model = build(name, "none")
+    backbone = model.backbone
+    for frames in (1, 2, 5):
+        clip = torch.randn(1, 3, frames, PIXELS, PIXELS)
+        try:
+            features = backbone(clip)
+        except OptionError as error:
+            told = str(error)
+        else:
+            told = str(frames)
+            assert all(tokens.isfinite().all() for tokens in features)
+        assert str(frames) in told
+        assert "\n" not in told
+    odd = torch.randn(1, 3, model.clip_frames, PIXELS + 5, PIXELS - 3)
+    assert backbone.pool(backbone(odd)).isfinite().all()
+    with pytest.raises(OptionError, match=r"clip must be \(B, C=3, T, H, W\), got \(1, 4, "):
+        backbone(torch.randn(1, 4, model.clip_frames, PIXELS, PIXELS))
+    with pytest.raises(OptionError, match="frames first"):
+        backbone(torch.randn(1, model.clip_frames, 3, PIXELS, PIXELS))
 
 
 @pytest.mark.parametrize("name", STREAMING)

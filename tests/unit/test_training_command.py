@@ -62,6 +62,7 @@ ASKED: dict[str, Any] = {
     "temporal_jitter": 2,
     "frame_drop": 0.05,
     "tube_mask": 0.15,
+    "sound_drop": 0.35,
     "feature_noise": 0.25,
     "mixup": 0.3,
     "cutmix": 0.4,

@@ -26,6 +26,7 @@ from vigilia.cli.pretrain import pretrain
 from vigilia.cli.run import RunCommand, run
 from vigilia.cli.serve import serve
 from vigilia.cli.simulate import simulate
+from vigilia.cli.stress import stress
 from vigilia.cli.surprise import surprise
 from vigilia.cli.train import train
 from vigilia.cli.view import view
@@ -60,6 +61,7 @@ COMMANDS: dict[str, Callable[..., object]] = {
     "views": views,
     "surprise": surprise,
     "familiar": familiar,
+    "stress": stress,
 }
 
 for name, command in COMMANDS.items():

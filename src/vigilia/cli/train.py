@@ -216,6 +216,10 @@ def train(
     tube_mask: Annotated[
         float, _number(CHANGES, "Share of the picture hidden for a whole stretch.", min=0, max=1)
     ] = 0.0,
+    sound_drop: Annotated[
+        float,
+        _number(CHANGES, "Share of stretches in which nothing is heard.", min=0, max=1),
+    ] = 0.1,
     feature_noise: Annotated[
         float,
         _number(CHANGES, "Noise on kept features, in standard deviations of each.", min=0),
@@ -328,6 +332,7 @@ def train(
         temporal_jitter=temporal_jitter,
         frame_drop=frame_drop,
         tube_mask=tube_mask,
+        sound_drop=sound_drop,
         feature_noise=feature_noise,
         mixup=mixup,
         cutmix=cutmix,

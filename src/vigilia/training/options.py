@@ -70,6 +70,8 @@ class TrainOptions:
         temporal_jitter: a frame may be shown up to so many samples late.
         frame_drop: share of frames that are lost; the one before is shown in their place.
         tube_mask: share of the picture that is hidden, in squares that stay for a whole stretch.
+        sound_drop: of a model that hears: share of stretches in which nothing is heard, so that
+            it learns to do without.
         feature_noise: on features that are kept: their noise, in standard deviations of each within
             a recording. What a memory holds by a hair over a stretch it loses after an hour;
             noise makes it hold more firmly.
@@ -116,6 +118,7 @@ class TrainOptions:
     temporal_jitter: int = 0
     frame_drop: float = 0.0
     tube_mask: float = 0.0
+    sound_drop: float = 0.1
     feature_noise: float = 0.0
     mixup: float = 0.0
     cutmix: float = 0.0
@@ -142,7 +145,7 @@ class TrainOptions:
         ):
             if not 0 <= getattr(self, name) <= 1:
                 raise OptionError(f"{name} must lie in 0..1, got {getattr(self, name)}")
-        for name in ("zoom", "brightness", "frame_drop", "tube_mask"):
+        for name in ("zoom", "brightness", "frame_drop", "tube_mask", "sound_drop"):
             if not 0 <= getattr(self, name) < 1:
                 raise OptionError(f"{name} must lie in 0..1, below 1, got {getattr(self, name)}")
         for name in ("learning_rate", "clip_norm", "teach_temperature"):

@@ -25,7 +25,7 @@ from vigilia.timeline import Labels, check_labels, labels_for
 from vigilia.video import Gap, Sample, open_video
 from vigilia.video.clips import Clip, ClipWindow, flush, push_sample
 
-__all__ = ["Recording", "prepare_recording"]
+__all__ = ["Recording", "cached_frames", "prepare_recording"]
 
 
 @dataclass(frozen=True)
@@ -39,6 +39,8 @@ class Recording:
         start_seconds: (S,) where each clip's labelled time begins.
         end_seconds: (S,) where it ends.
         labels: (S,) int64 class of each clip, -1 where nobody scored it.
+        sound: (S, F, M) float16 log-mel frames of each clip, for a model that hears; see
+            `vigilia.training.sound`.
     """
 
     name: str
@@ -47,6 +49,7 @@ class Recording:
     start_seconds: np.ndarray
     end_seconds: np.ndarray
     labels: np.ndarray
+    sound: np.ndarray | None = None
 
     def __len__(self) -> int:
         return len(self.clips)
@@ -76,7 +79,7 @@ def prepare_recording(
         LabelError: the annotation names an unknown class or does not fit the recording.
         OutputError: the cache cannot be written.
     """
-    path = _cached_frames(video, preprocessing, cache, on_frame)
+    path = cached_frames(video, preprocessing, cache, on_frame)
     index = json.loads(path.with_suffix(".json").read_text())
     shape = (len(index["seconds"]), preprocessing.height, preprocessing.width, 3)
     frames = np.memmap(path, dtype=np.uint8, mode="r", shape=shape)
@@ -115,12 +118,13 @@ def _cut(seconds: list[float], gaps: list[int], preprocessing: Preprocessing) ->
     return [clip for clip in clips if clip is not None]
 
 
-def _cached_frames(
+def cached_frames(
     video: str | Path,
     preprocessing: Preprocessing,
     cache: Path,
     on_frame: Callable[[float, float | None], None] | None,
 ) -> Path:
+    """The file in the cache that holds a recording's frames, made if it is not there."""
     path = cache / f"{Path(video).stem}-{_fingerprint(Path(video), preprocessing)}.frames"
     if _is_whole(path, preprocessing):
         return path

@@ -102,6 +102,9 @@ def see_clips(
             sequence = clip.transpose(0, 1).flatten(1, 2)[None]  # (1, C, S * T, H, W)
             whole, state = backbone.run_stages(sequence, state, starts=starts)
             features = tuple(tokens[0].unflatten(0, (len(clip), -1)) for tokens in whole)
+        elif model.hears and recording.sound is not None:
+            heard = np.asarray(recording.sound[first : numbers.stop], np.float32)
+            features = backbone(clip, audio=torch.from_numpy(heard).to(clip))
         else:
             features = backbone(clip)
         pooled = cast(Backbone, backbone).pool(features)

@@ -28,6 +28,7 @@ from vigilia.training.loop import TrainingUpdate, train_model
 from vigilia.training.options import TrainOptions
 from vigilia.training.recordings import Recording, prepare_recording
 from vigilia.training.seeing import SeenRecording
+from vigilia.training.sound import with_sound
 from vigilia.training.sources import Annotated, split_validation
 from vigilia.training.stretch import View
 from vigilia.training.worker import Worker, make_worker
@@ -142,19 +143,22 @@ def train_recordings(
     if cache_features:
         make_readable(net)
 
+    folder = cache or out.with_name(out.name + ".frames")
+
     def prepared(one: Annotated, preprocessing: Preprocessing) -> Recording:
         def progress(seconds: float, duration: float | None) -> None:
             if on_frame is not None and worker.first:
                 on_frame(one.video.name, seconds, duration)
 
-        return prepare_recording(
+        found = prepare_recording(
             one.video,
             one.labels,
             classes=names,
             preprocessing=preprocessing,
-            cache=cache or out.with_name(out.name + ".frames"),
+            cache=folder,
             on_frame=progress,
         )
+        return with_sound(found, one.video, net, folder) if net.hears else found
 
     recordings, kept_apart = worker.in_turn(
         lambda: tuple([prepared(one, net.preprocessing) for one in part] for part in (learn, apart))
@@ -162,8 +166,13 @@ def train_recordings(
     view: View | None = None
     validation_view = kept = None
     if cache_features:
-        folder = cache or out.with_name(out.name + ".features")
-        seen = _see([*recordings, *kept_apart], net, folder, worker, on_feature)
+        seen = _see(
+            [*recordings, *kept_apart],
+            net,
+            cache or out.with_name(out.name + ".features"),
+            worker,
+            on_feature,
+        )
         if fresh_memory:
             calibrate_memory(net, seen[: len(recordings)])
         kept = seen[: len(recordings)]

@@ -24,6 +24,7 @@ from vigilia.training.frames import load_frames
 from vigilia.training.options import TrainOptions
 from vigilia.training.recordings import Recording
 from vigilia.training.rows import Batch
+from vigilia.training.sound import load_sound
 from vigilia.training.temporal import Temporal, joined
 
 __all__ = [
@@ -126,14 +127,27 @@ class _PixelView:
 
     def __call__(self, batch: Batch, state: StreamState) -> tuple[Tensor, StreamState]:
         clip, seconds = self.clip(batch)
+        heard = self.heard(batch)
         if self.options is not None and self.options.checkpoint_activations:
-            return checkpoint(self._step, clip, state, seconds, use_reentrant=False)
-        return self._step(clip, state, seconds)
+            return checkpoint(self._step, clip, state, seconds, heard, use_reentrant=False)
+        return self._step(clip, state, seconds, heard)
 
     def _step(
-        self, clip: Tensor, state: StreamState, seconds: Tensor
+        self, clip: Tensor, state: StreamState, seconds: Tensor, heard: Tensor | None
     ) -> tuple[Tensor, StreamState]:
-        return self.model.step(clip, state, seconds=seconds, precision=self.precision)
+        return self.model.step(clip, state, seconds=seconds, audio=heard, precision=self.precision)
+
+    def heard(self, batch: Batch) -> Tensor | None:
+        """What the model is to hear of a batch, (B, F, M); None if it does not hear.
+
+        Of a recording that is mixed in nothing is heard.
+        """
+        if not self.model.hears or self.recordings[0].sound is None:
+            return None
+        sound = load_sound(
+            self.recordings, batch.recordings, batch.clips, batch.plays, self.options
+        )
+        return torch.from_numpy(sound).to(self.model.head.weight.device)
 
     def clip(self, batch: Batch) -> tuple[Tensor, Tensor]:
         """What the model is to see of a batch: (B, C, T, H, W), and when it ended, (B,)."""
