@@ -43,8 +43,8 @@ class SpikingPatchEmbed(nn.Module):
         patch: side of a patch in pixels, one of `PATCHES`.
         tau: of the neurons; None keeps no membranes.
         learns_tau: each layer of neurons learns its own.
-        convolutions: at each size of the picture; all but the last of them keep the size. More see
-            finer things, and cost more.
+        convolutions: at each size of the picture. The first makes the picture smaller; the others
+            keep it, and add their currents to those that came in, as blocks do.
 
     Raises:
         OptionError: sizes that do not fit.
@@ -72,13 +72,9 @@ class SpikingPatchEmbed(nn.Module):
                 f"got {height} by {width}"
             )
         shrinking = (2, 2) if patch == 4 else (4, *[2] * (int(math.log2(patch)) - 2))
-        # Each size: convolutions that keep it, as wide as what comes in, then one that shrinks it.
-        strides = [stride for last in shrinking for stride in [*[1] * (convolutions - 1), last]]
-        size = [dim >> (len(shrinking) - 1 - layer) for layer in range(len(shrinking))]
-        first = max(1, size[0] // 2)
-        widths = [2]
-        for layer, wide in enumerate(size):
-            widths += [first if not layer else size[layer - 1]] * (convolutions - 1) + [wide]
+        strides = [one for stride in shrinking for one in (stride, *[1] * (convolutions - 1))]
+        sizes = [dim >> (len(shrinking) - 1 - layer) for layer in range(len(shrinking))]
+        widths = [2, *(wide for wide in sizes for _ in range(convolutions))]
         self.size = (height, width)
         self.grid = (height // patch, width // patch)
         self.convolutions = nn.ModuleList(
@@ -114,5 +110,6 @@ class SpikingPatchEmbed(nn.Module):
         for neurons, convolution, membrane in later:
             spikes, after = neurons(x, membrane)
             membranes.append(after)
-            x = convolution(spikes)
+            added = convolution(spikes)
+            x = x + added if added.shape == x.shape else added
         return x.flatten(3).transpose(2, 3), EmbedState(tuple(membranes))

@@ -57,21 +57,21 @@ class Eyes(nn.Module):
 
     def __init__(self, dim: int) -> None:
         super().__init__()
-        widths = (2, dim // 4, dim // 2, dim // 2, dim)
-        self.layers = nn.Sequential(
-            *(
-                nn.Sequential(
-                    nn.Conv2d(a, b, 3, stride, 1, bias=False), nn.BatchNorm2d(b), nn.ReLU()
-                )
-                for a, b, stride in zip(widths[:-1], widths[1:], (1, 2, 1, 2), strict=True)
-            )
+        widths = (2, dim // 2, dim // 2, dim, dim)
+        self.convolutions = nn.ModuleList(
+            nn.Conv2d(a, b, 3, stride, 1, bias=False)
+            for a, b, stride in zip(widths[:-1], widths[1:], (2, 1, 2, 1), strict=True)
         )
+        self.norms = nn.ModuleList(nn.BatchNorm2d(width) for width in widths[1:])
 
     def forward(self, bins: Tensor) -> Tensor:
         """bins: (T, B, 2, H, W) -> (T, B, D, H', W')."""
         shown = bins.to(next(self.parameters()).dtype).flatten(0, 1)
-        seen: Tensor = self.layers(shown.contiguous(memory_format=torch.channels_last))
-        return seen.unflatten(0, bins.shape[:2])
+        x = self.convolutions[0](shown.contiguous(memory_format=torch.channels_last))
+        for norm, convolution in zip(self.norms, self.convolutions[1:], strict=False):
+            added = convolution(F.relu(norm(x)))
+            x = x + added if added.shape == x.shape else added
+        return F.relu(self.norms[-1](x)).unflatten(0, bins.shape[:2])
 
 
 class MemorylessVit(nn.Module):

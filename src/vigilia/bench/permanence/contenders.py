@@ -37,7 +37,7 @@ class Contender:
     must: str = ""
 
 
-EYES: dict[str, Any] = {"dim": 64, "heads": 4}
+EYES: dict[str, Any] = {"dim": 64, "heads": 4, "convolutions": 2}
 """Twice as wide as the nano preset: what is not seen well cannot be remembered well."""
 
 
