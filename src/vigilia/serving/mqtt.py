@@ -146,7 +146,7 @@ class Mqtt:
 
 def _paho(options: MqttOptions) -> Any:
     try:
-        from paho.mqtt import client as paho  # type: ignore[import-untyped]
+        from paho.mqtt import client as paho
     except ImportError as error:
         raise MissingExtraError("mqtt needs paho-mqtt: pip install 'vigilia[mqtt]'") from error
     made = paho.Client(paho.CallbackAPIVersion.VERSION2)
