@@ -16,7 +16,16 @@ from typing import Any, TypeVar
 import torch
 from torch import Tensor
 
-__all__ = ["State", "detach", "map_tensors", "named_tensors", "reset", "where_rows", "with_tensors"]
+__all__ = [
+    "State",
+    "detach",
+    "if_any",
+    "map_tensors",
+    "named_tensors",
+    "reset",
+    "where_rows",
+    "with_tensors",
+]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -74,6 +83,13 @@ def reset(state: S, rows: Tensor | Sequence[bool] | None = None) -> S:
     rows = torch.as_tensor(rows, dtype=torch.bool)
     # `where`, not a product with zero: what is thrown away may hold NaN.
     return map_tensors(lambda a: torch.where(_column(rows, a), torch.zeros_like(a), a), state)
+
+
+def if_any(rows: Tensor) -> Tensor | None:
+    """The rows themselves where one may be true; a value that is not known yet may be."""
+    if rows.is_meta or torch.compiler.is_compiling():
+        return rows
+    return rows if bool(rows.any()) else None
 
 
 def detach(state: S) -> S:

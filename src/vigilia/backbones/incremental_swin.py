@@ -40,7 +40,7 @@ from vigilia.backbones.swin3d_layers import Block, Stage
 from vigilia.errors import OptionError
 from vigilia.layers.chunks import chunk_attention, chunk_bias, from_windows, to_windows
 from vigilia.layers.windows import Size, fit_window, pad_to_multiple, shift_plan
-from vigilia.state import State
+from vigilia.state import State, if_any
 
 __all__ = [
     "IncrementalSwin3D",
@@ -139,7 +139,7 @@ class IncrementalSwin3D(StreamingBackbone, Swin3D):
             empty = F.pad(empty, (0, steps - 1))  # (B, S); steps but the first follow one
         if starts is not None:
             empty = empty | starts
-        rows = _if_any(empty.flatten())
+        rows = if_any(empty.flatten())
         x = x.reshape(streams * steps, self.chunk_tokens, *x.shape[2:])  # (R, T', H', W', D)
         blocks = []
         for index, block in enumerate(cast("list[Block]", stage.blocks)):
@@ -232,13 +232,6 @@ class IncrementalSwin3D(StreamingBackbone, Swin3D):
         """The window of one chunk in a grid of that size, and its shift, never one in time."""
         grid = (self.chunk_tokens, rows, columns)
         return fit_window(grid, (self.chunk_tokens, *self.window_size[1:]), (0, *shift[1:]))
-
-
-def _if_any(rows: Tensor) -> Tensor | None:
-    """The rows themselves where one may be true; a value that is not known yet may be."""
-    if rows.is_meta or torch.compiler.is_compiling():
-        return rows
-    return rows if bool(rows.any()) else None
 
 
 def _with_chunk_before(new: Tensor, before: Tensor, empty: Tensor | None) -> Tensor:

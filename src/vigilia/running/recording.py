@@ -18,9 +18,9 @@ from types import TracebackType
 from typing import Any
 
 import numpy as np
-import torch
 
 from vigilia.errors import BrokenVideoError, OptionError, VideoError
+from vigilia.fingerprints import add_weights
 from vigilia.relevance import AnyGate, SpikingGate, gate_identity
 from vigilia.running.classify import Progress, start
 from vigilia.running.outputs import write_outputs
@@ -264,9 +264,7 @@ def fingerprint(model: StreamClassifier) -> str:
     if not isinstance(model, StreamClassifier):
         return str(model.fingerprint)
     digest = hashlib.sha256(json.dumps(dataclasses.asdict(model.spec), sort_keys=True).encode())
-    for name, tensor in sorted(model.state_dict().items()):
-        digest.update(name.encode())
-        digest.update(tensor.detach().cpu().contiguous().view(torch.uint8).numpy().tobytes())
+    add_weights(digest, model)
     return digest.hexdigest()
 
 

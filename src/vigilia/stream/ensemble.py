@@ -18,6 +18,7 @@ import torch
 from torch import Tensor, nn
 
 from vigilia.errors import OptionError
+from vigilia.fingerprints import add_weights
 from vigilia.preprocessing import Preprocessing
 from vigilia.state import State
 from vigilia.stream.classifier import StreamClassifier
@@ -98,11 +99,7 @@ class Ensemble(nn.Module):
         digest = hashlib.sha256()
         for model in self._members:
             digest.update(json.dumps(asdict(model.spec), sort_keys=True).encode())
-            for name, tensor in sorted(model.state_dict().items()):
-                digest.update(name.encode())
-                digest.update(
-                    tensor.detach().cpu().contiguous().view(torch.uint8).numpy().tobytes()
-                )
+            add_weights(digest, model)
         return digest.hexdigest()
 
     @property

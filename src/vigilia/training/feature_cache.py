@@ -24,6 +24,7 @@ from torch import Tensor
 
 from vigilia.checkpoint import save_tensors
 from vigilia.errors import OutputError
+from vigilia.fingerprints import add_weights
 from vigilia.stream import StreamClassifier
 from vigilia.training.recordings import Recording
 from vigilia.training.seeing import SeenRecording, see_clips, used_stages
@@ -63,9 +64,7 @@ def _opened(path: Path) -> Any:
 def fingerprint_of_backbone(model: StreamClassifier) -> str:
     """Of the weights, of how frames become clips, and of which stages are kept."""
     digest = hashlib.sha256()
-    for name, tensor in sorted(model.backbone.state_dict().items()):
-        digest.update(name.encode())
-        digest.update(tensor.detach().cpu().contiguous().view(torch.uint8).numpy().tobytes())
+    add_weights(digest, model.backbone)
     facts = [dataclasses.asdict(model.preprocessing), model.spec.name, used_stages(model)]
     digest.update(json.dumps(facts, sort_keys=True).encode())
     return digest.hexdigest()
