@@ -69,7 +69,8 @@ def train(
     ] = "swin3d_nano",
     weights: Annotated[str | None, _option(MODEL, "kinetics400, with swin3d_t, _s, _b.")] = None,
     memory: Annotated[
-        str | None, _option(MODEL, "fam, pilot, gru or none. [default: the model file's, or fam]")
+        str | None,
+        _option(MODEL, "fam, memvit, pilot, gru or none. [default: the model file's, or fam]"),
     ] = None,
     slots: Annotated[int | None, _number(MODEL, "Slots of fam and pilot.")] = None,
     summary_tokens: Annotated[int | None, _number(MODEL, "Tokens of a slot.")] = None,
