@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import numpy as np
 import pytest
 
@@ -37,6 +39,16 @@ def test_a_pixel_fires_once_for_every_threshold_it_passes_at_the_time_it_passes(
     state, down = expose(camera, state, grey(99.9, (1, 1)), 1_200_000)
     assert down["p"].tolist() == [0]
     assert down["t"][0] == pytest.approx(1_200_000, abs=200)
+
+
+def test_a_threshold_that_rounding_left_unpassed_is_passed_at_once() -> None:
+    camera = EventCamera(1, 1, on_threshold=0.25, off_threshold=0.25, **QUIET)
+    state, _ = expose(camera, camera.init_state, grey(100, (1, 1)), 0)
+    behind = dataclasses.replace(state, reference=state.brightness - state.on_threshold)
+    with np.errstate(all="raise"):
+        after, events = expose(camera, behind, grey(100, (1, 1)), 100_000)
+    assert events.tolist() == [(1, 0, 0, 1)]
+    assert after.reference == state.reference
 
 
 @pytest.mark.parametrize("seed", range(4))

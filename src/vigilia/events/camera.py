@@ -242,7 +242,9 @@ def _crossings(
         on, state.on_threshold.reshape(-1)[pixel], -state.off_threshold.reshape(-1)[pixel]
     )
     begin, end = start.reshape(-1)[pixel], stop.reshape(-1)[pixel]
-    fraction = (level * step - begin) / (end - begin)
+    way = end - begin
+    # A threshold that rounding left unpassed may be passed without a change: at once, then.
+    fraction = np.divide(level * step - begin, way, out=np.zeros(len(way)), where=way != 0)
     after = np.ceil(np.clip(fraction, 0.0, 1.0) * elapsed).astype(np.int64)
     return np.maximum(after, min(1, elapsed)), pixel, on.astype(np.uint8)
 

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from vigilia.fingerprints import add_weights
 from vigilia.relevance.gate import (
     GateOptions,
     GateState,
@@ -92,8 +93,7 @@ def gate_identity(gate: AnyGate | None) -> dict[str, Any] | None:
     if not isinstance(gate, SpikingGate):
         return None if gate is None else dataclasses.asdict(gate)
     digest = hashlib.sha256()
-    for name, tensor in sorted(gate.model.state_dict().items()):
-        digest.update(name.encode() + tensor.detach().cpu().contiguous().numpy().tobytes())
+    add_weights(digest, gate.model)
     return {"spiking": digest.hexdigest(), **dataclasses.asdict(gate.options)}
 
 

@@ -5,9 +5,10 @@ from __future__ import annotations
 from importlib import resources
 from pathlib import Path
 
+from vigilia.checkpoint import load_model
 from vigilia.errors import OptionError
 from vigilia.relevance import AnyGate, GateOptions, SpikingGate
-from vigilia.running.event_model import load_event_model
+from vigilia.spiking import NeuroSvt
 
 __all__ = ["gate_named"]
 
@@ -38,7 +39,7 @@ def gate_named(name: str) -> AnyGate:
 
 
 def _spiking(path: Path) -> SpikingGate:
-    model = load_event_model(path)
-    if model is None:
+    model = load_model(path)
+    if not isinstance(model, NeuroSvt):
         raise OptionError(f"{path}: is no model of events, and only such a one can be a gate")
     return SpikingGate(model)
