@@ -6,7 +6,7 @@ BIN = $(VENV)/bin
 JOBS ?= 3
 EXTRAS = dev,train,formats,events,serve,export,bench,nwb,mqtt,scale,docs
 
-.PHONY: demo test page-test lint types docs check format clean help weights
+.PHONY: demo test page-test cluster-test lint types docs check format clean help weights
 
 help:
 	@echo "make demo    set everything up and classify half an hour of simulated video"
@@ -14,6 +14,7 @@ help:
 	@echo "make check   lint, types, the docs site and tests: what CI runs"
 	@echo "make docs    the documentation as a site, in site/"
 	@echo "make page-test  the page in a real browser; needs Chromium (apt-get install chromium)"
+	@echo "make cluster-test  live streams on a Ray cluster, in real time"
 	@echo "make weights train the demo's models again (about an hour on two cores)"
 
 $(VENV)/.ready: pyproject.toml constraints.txt
@@ -35,6 +36,10 @@ test: $(VENV)/.ready
 page-test: $(VENV)/.ready
 	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[page]'
 	OMP_NUM_THREADS=1 $(BIN)/pytest tests/serving/test_page.py tests/serving/test_live_page.py
+
+# Live streams on a cluster of several nodes: real time needs a machine that does nothing else.
+cluster-test: $(VENV)/.ready
+	OMP_NUM_THREADS=1 $(BIN)/pytest -m cluster
 
 lint: $(VENV)/.ready
 	$(BIN)/ruff check src tests scripts benchmarks examples

@@ -30,6 +30,7 @@ __all__ = ["cluster"]  # a fixture
 
 pytestmark = [
     pytest.mark.long,
+    pytest.mark.cluster,
     pytest.mark.timeout(600),
     pytest.mark.skipif(sys.platform != "linux", reason="nodes are killed as Linux processes"),
 ]

@@ -17,6 +17,7 @@ ORDER = [
     "errors",
     "files",
     "state",
+    "fingerprints",
     "video",
     "events",
     "layers",
