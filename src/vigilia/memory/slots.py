@@ -62,22 +62,22 @@ def merge_neighbours(
     length = spans.shape[1]
     place = torch.arange(length, device=spans.device)[None]  # (1, L)
     # Slot i of the result comes from slot i - 1 up to the pair, and from slot i behind it.
-    source = torch.where(place <= pair[:, None] + 1, place - 1, place).clamp(min=0)  # (B, L)
+    moves = place <= pair[:, None] + 1  # (B, L)
     at_pair = place == pair[:, None] + 1
     weight_old = spans.gather(1, pair[:, None])
     weight_new = spans.gather(1, pair[:, None] + 1)
 
     def merged(tensor: Tensor) -> Tensor:
         tail = [1] * (tensor.ndim - 2)
-        index = source.view(*source.shape, *tail).expand_as(tensor)
-        moved = tensor.gather(1, index)
         chosen = pair.view(-1, 1, *tail).expand(-1, 1, *tensor.shape[2:])
         old, new = tensor.gather(1, chosen), tensor.gather(1, chosen + 1)
         share = (weight_new / (weight_old + weight_new).clamp(min=1)).to(tensor.dtype)
         mean = torch.lerp(old, new, share.view(-1, 1, *tail).expand_as(old))
-        moved = torch.where(at_pair.view(*at_pair.shape, *tail), mean, moved)
-        return torch.where(full.view(-1, 1, *tail), moved, tensor)
+        before = torch.cat([tensor[:, :1], tensor[:, :-1]], dim=1)
+        moved = torch.where((moves & full[:, None]).view(-1, length, *tail), before, tensor)
+        return torch.where((at_pair & full[:, None]).view(-1, length, *tail), mean, moved)
 
-    new_spans = torch.where(at_pair, weight_old + weight_new, spans.gather(1, source))
+    before = torch.cat([spans[:, :1], spans[:, :-1]], dim=1)
+    new_spans = torch.where(at_pair, weight_old + weight_new, torch.where(moves, before, spans))
     new_spans = torch.where(place == 0, torch.zeros_like(new_spans), new_spans)
     return tuple(merged(tensor) for tensor in slots), torch.where(full[:, None], new_spans, spans)
