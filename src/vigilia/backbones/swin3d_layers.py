@@ -16,6 +16,7 @@ from torch.utils.checkpoint import checkpoint
 
 from vigilia.backbones.base import Reader
 from vigilia.layers.drop import DropPath
+from vigilia.layers.linear import Linear, Mlp
 from vigilia.layers.windows import (
     Size,
     fit_window,
@@ -55,7 +56,7 @@ class PatchMerging(nn.Module):
     def __init__(self, dim: int) -> None:
         super().__init__()
         self.norm = nn.LayerNorm(4 * dim)
-        self.reduction = nn.Linear(4 * dim, 2 * dim, bias=False)
+        self.reduction = Linear(4 * dim, 2 * dim, bias=False)
 
     def forward(self, x: Tensor) -> Tensor:
         """x: (B, T', H', W', D) -> (B, T', ceil(H'/2), ceil(W'/2), 2D)."""
@@ -78,8 +79,8 @@ class ShiftedWindowAttention(nn.Module):
         self.bias_table = nn.Parameter(
             torch.empty((2 * t - 1) * (2 * h - 1) * (2 * w - 1), num_heads)
         )
-        self.qkv = nn.Linear(dim, 3 * dim)
-        self.proj = nn.Linear(dim, dim)
+        self.qkv = Linear(dim, 3 * dim)
+        self.proj = Linear(dim, dim)
 
     def forward(self, x: Tensor) -> Tensor:
         """x: (B, T', H', W', D) -> (B, T', H', W', D)."""
@@ -123,7 +124,7 @@ class Block(nn.Module):
         self.attention = ShiftedWindowAttention(dim, num_heads, window_size, shift_size)
         self.norm2 = nn.LayerNorm(dim)
         hidden = int(dim * mlp_ratio)
-        self.mlp = nn.Sequential(nn.Linear(dim, hidden), nn.GELU(), nn.Linear(hidden, dim))
+        self.mlp = Mlp(dim, hidden)
         self.drop_path = DropPath(drop_path)
 
     def forward(self, x: Tensor, reader: Reader | None = None) -> Tensor:
