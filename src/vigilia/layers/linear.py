@@ -69,7 +69,7 @@ def _pays(x: Tensor, weight: Tensor) -> bool:
         and not torch.compiler.is_compiling()
         and x.numel() * len(weight) >= LEAST_PRODUCTS
         and torch.backends.mkldnn.is_available()
-        and torch.backends.mkldnn.enabled
+        and bool(torch.backends.mkldnn.enabled)
     )
 
 
