@@ -141,22 +141,30 @@ def _checks(
 
 
 def _print(found: dict[str, Check]) -> None:
+    """A column for the model and one for each runtime: so it fits a terminal."""
+
     def shown(value: float | None) -> str:
         return "" if value is None else f"{value:.3f}"
 
-    def row(name: str, one: Check) -> list[Any]:
-        return [
-            name,
-            str(one.steps),
-            f"{one.same_label:.4f}",
-            f"{one.probability_difference:.1e}",
-            f"{one.model_seconds:.4f} -> {one.exported_seconds:.4f}",
-            f"{shown(one.model_accuracy)} -> {shown(one.exported_accuracy)}",
-            f"{shown(one.model_kappa)} -> {shown(one.exported_kappa)}",
+    checks = list(found.values())
+    first = checks[0]
+    rows: list[list[Any]] = [
+        ["steps", str(first.steps), *(str(one.steps) for one in checks)],
+        ["same label", "", *(f"{one.same_label:.4f}" for one in checks)],
+        ["probabilities apart by", "", *(f"{one.probability_difference:.1e}" for one in checks)],
+        [
+            "processor seconds a step",
+            f"{first.model_seconds:.4f}",
+            *(f"{one.exported_seconds:.4f}" for one in checks),
+        ],
+    ]
+    if first.model_accuracy is not None:
+        rows += [
+            [
+                "accuracy",
+                shown(first.model_accuracy),
+                *(shown(one.exported_accuracy) for one in checks),
+            ],
+            ["kappa", shown(first.model_kappa), *(shown(one.exported_kappa) for one in checks)],
         ]
-
-    print_table(
-        "The file beside its model",
-        ["runtime", "steps", "same label", "apart", "CPU s a step", "accuracy", "kappa"],
-        [row(name, one) for name, one in found.items()],
-    )
+    print_table("The file beside its model", ["", "model", *found], rows)
