@@ -84,6 +84,16 @@ def test_what_is_written_in_any_pieces_is_read_in_any_pieces(
         assert (reader.width, reader.height, reader.sensor_from) == (width, height, "file")
 
 
+def test_an_event_in_column_37_is_no_header(tmp_path: Path) -> None:
+    events = some((5, 37, 2, 1), (9, 3, 4, 0))
+    path = tmp_path / "digit.bin"
+    write_events(path, events, width=256, height=240)
+    assert path.read_bytes()[:1] == b"%"
+    with open_events(path) as reader:
+        assert reader.format == "atis"
+        assert np.concatenate(list(reader)).tolist() == events.tolist()
+
+
 def test_times_beyond_a_turn_are_written_earlier_by_whole_turns(tmp_path: Path) -> None:
     year_2020 = 1_600_000_000_000_000
     events = some((year_2020 + 5, 1, 2, 1), (year_2020 + 20_000_000, 3, 4, 0))

@@ -137,9 +137,8 @@ class MemvitStage(nn.Module):
         older_keys, older_values = (
             older.flatten(1, 2).to(x.dtype) for older in (cached.keys, cached.values)
         )
-        keys, values = self.reader.project_apart(  # (B, M * S, D)
-            torch.cat([older_keys, newest_keys], 1), torch.cat([older_values, newest_values], 1)
-        )
+        keys, _ = self.reader.project(torch.cat([older_keys, newest_keys], 1))  # (B, M * S, D)
+        _, values = self.reader.project(torch.cat([older_values, newest_values], 1))
         key, value = self.reader.nothing(len(x))
         mixed = self.reader(
             x.flatten(1, 3),

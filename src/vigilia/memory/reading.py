@@ -78,16 +78,6 @@ class MemoryReader(nn.Module):
         keys, values = self.key_value(self.norm_memory(tokens)).chunk(2, dim=-1)
         return keys, values
 
-    def project_apart(self, keys: Tensor, values: Tensor) -> tuple[Tensor, Tensor]:
-        """`project` where keys and values are made of different tokens: (B, M, D) each."""
-        of_keys, of_values = zip(
-            *(x.chunk(2) for x in (self.key_value.weight, self.key_value.bias)), strict=True
-        )
-        return (
-            F.linear(self.norm_memory(keys), *of_keys),
-            F.linear(self.norm_memory(values), *of_values),
-        )
-
     def nothing(self, batch_size: int) -> tuple[Tensor, Tensor]:
         """The token that is always there: key and value, each (B, 1, D)."""
         key, value = self.no_memory.expand(batch_size, 1, 2, -1).unbind(2)

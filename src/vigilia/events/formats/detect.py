@@ -9,7 +9,7 @@ import numpy as np
 from vigilia.errors import InputError
 from vigilia.events.formats import atis
 from vigilia.events.formats.format import read_start
-from vigilia.events.formats.prophesee import read_header
+from vigilia.events.formats.prophesee import LINE, read_header
 
 __all__ = ["detect"]
 
@@ -32,10 +32,12 @@ def detect(path: Path) -> str:
         return "es"
     if start.startswith(HDF5_MAGIC):
         return "dsec"
-    if start.startswith(b"%"):
-        return _prophesee(path)
     suffix = path.suffix.lower()
-    if suffix in (".bin", ".bs2"):
+    headless = suffix in (".bin", ".bs2")
+    # `%` is also 37, the first column of an event.
+    if start.startswith(b"%") and (LINE.match(start) or not headless):
+        return _prophesee(path)
+    if headless:
         if _rises(start):
             return "atis"
         raise InputError(

@@ -9,10 +9,11 @@ from pathlib import Path
 from vigilia.errors import InputError
 from vigilia.events.formats.format import Sensor, read_start
 
-__all__ = ["Header", "raw_header", "read_header"]
+__all__ = ["LINE", "Header", "raw_header", "read_header"]
 
 MOST_HEADER_BYTES = 1 << 16
 LINE = re.compile(rb"%(?:[\t ][\t\x20-\x7e\x80-\xff]{0,4096})?\r?\n")
+"""A line of a header."""
 GENERATIONS = (("gen4", (1280, 720)), ("imx636", (1280, 720)), ("gen3", (640, 480)))
 
 
