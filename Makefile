@@ -14,7 +14,7 @@ help:
 	@echo "make check   lint, types, the docs site and tests: what CI runs"
 	@echo "make docs    the documentation as a site, in site/"
 	@echo "make page-test  the page in a real browser; needs Chromium (apt-get install chromium)"
-	@echo "make cluster-test  live streams on a Ray cluster, in real time"
+	@echo "make cluster-test  cameras on a Ray cluster, in real time"
 	@echo "make weights train the demo's models again (about an hour on two cores)"
 
 $(VENV)/.ready: pyproject.toml constraints.txt
@@ -37,7 +37,7 @@ page-test: $(VENV)/.ready
 	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[page]'
 	OMP_NUM_THREADS=1 $(BIN)/pytest tests/serving/test_page.py tests/serving/test_live_page.py
 
-# Live streams on a cluster of several nodes: real time needs a machine that does nothing else.
+# Cameras on a cluster of several nodes: real time needs a machine that does nothing else.
 cluster-test: $(VENV)/.ready
 	OMP_NUM_THREADS=1 $(BIN)/pytest -m cluster
 

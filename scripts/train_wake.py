@@ -1,6 +1,7 @@
 """Trains the spiking gate, `vigilia run --gate svt`, from nothing, and writes it into the package.
 
     python scripts/train_wake.py
+    python scripts/train_wake.py --test src/vigilia/weights/wake.safetensors
 
 draws recordings of the simulated pen (minutes), shows their frames to the gate's simulated event
 camera, trains for some ten minutes on one core, and prints how often it wakes, by what happens, on
@@ -21,7 +22,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from vigilia.checkpoint import save_model
+from vigilia.checkpoint import load_model, save_model
 from vigilia.relevance.spiking_gate import SpikingGate, bin_of_frame
 from vigilia.simulate import simulate_recording
 from vigilia.spiking import NeuroSvt, create_spiking_model
@@ -67,8 +68,13 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=Path("src/vigilia/weights/wake.safetensors"))
     parser.add_argument("--updates", type=int, default=TRAINING.updates)
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--test", type=Path, help="test this file and train nothing")
     arguments = parser.parse_args()
     torch.set_num_threads(1)
+    if arguments.test:
+        known = load_model(arguments.test)
+        print(json.dumps(figures_of(known, arguments.work), indent=1))
+        return
     torch.manual_seed(arguments.seed)
     model = create_spiking_model(
         "neuro_svt_nano", classes=("awake",), height=SIDE, width=SIDE, patch=8, bin_seconds=1 / FPS
@@ -76,7 +82,8 @@ def main() -> None:
     gate = SpikingGate(model)
     learned = [recording(gate, arguments.work, seed) for seed in LEARN]
     train(model, learned, arguments.updates, arguments.seed)
-    figures = tested(model, [recording(gate, arguments.work, seed) for seed in TEST])
+    model.half().float()  # as the file keeps it
+    figures = figures_of(model, arguments.work)
     print(json.dumps(figures, indent=1))
     card = {
         "trained_on": "a simulation only: drawn animals in a pen (scripts/train_wake.py)",
@@ -85,6 +92,12 @@ def main() -> None:
         "test": figures,
     }
     save_model(model, arguments.out, card=card, dtype=torch.float16)
+
+
+def figures_of(model: NeuroSvt, work: Path) -> dict[str, object]:
+    """On the recordings that nothing was learned from."""
+    gate = SpikingGate(model)
+    return tested(model, [recording(gate, work, seed) for seed in TEST])
 
 
 def recording(gate: SpikingGate, work: Path, seed: int) -> Bins:

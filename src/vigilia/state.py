@@ -18,8 +18,8 @@ from torch import Tensor
 
 __all__ = [
     "State",
+    "any_row",
     "detach",
-    "if_any",
     "map_tensors",
     "named_tensors",
     "reset",
@@ -85,11 +85,12 @@ def reset(state: S, rows: Tensor | Sequence[bool] | None = None) -> S:
     return map_tensors(lambda a: torch.where(_column(rows, a), torch.zeros_like(a), a), state)
 
 
-def if_any(rows: Tensor) -> Tensor | None:
-    """The rows themselves where one may be true; a value that is not known yet may be."""
-    if rows.is_meta or torch.compiler.is_compiling():
-        return rows
-    return rows if bool(rows.any()) else None
+def any_row(rows: Tensor) -> bool:
+    """Whether a row is true; where that is not known yet, as in an export, one may be.
+
+    rows: bool, of any shape.
+    """
+    return rows.is_meta or torch.compiler.is_compiling() or bool(rows.any())
 
 
 def detach(state: S) -> S:

@@ -49,28 +49,6 @@ NO_GRADIENT = ("memvit_nano",)
 PIXELS = 32
 
 every_case = pytest.mark.parametrize(("name", "memory"), CASES, ids=lambda value: str(value))
-EXPORTED = [
-    name
-    for name in NANO
-    # What others that are exported do, with another mask, on fewer axes, or with borders.
-    if name
-    not in (
-        "timesformer_joint_nano",
-        "timesformer_space_nano",
-        "timesformer_axial_nano",
-        "vivit_factorised_self_nano",
-        "vivit_factorised_dot_nano",
-        "vivit_factorised_encoder_causal_nano",
-        "space_time_strided_nano",
-        "space_time_joint_causal_nano",
-        "c3d_nano",
-        "r3d_nano",
-        "r2plus1d_nano_incremental",
-        "slow_nano",
-        "mvit_v1_nano",
-    )
-]
-
 every_nano = pytest.mark.parametrize("name", NANO)
 
 
@@ -233,7 +211,7 @@ def test_a_stream_that_was_saved_goes_on_to_the_same_bits(
     assert same(behind, behind_again)
 
 
-@pytest.mark.parametrize("name", EXPORTED)
+@every_nano
 @pytest.mark.filterwarnings("ignore:No complete tensor found")
 @torch.no_grad()
 def test_the_step_is_exported_and_says_the_same(name: str, tmp_path: Path) -> None:

@@ -30,7 +30,6 @@ __all__ = ["cluster"]  # a fixture
 
 pytestmark = [
     pytest.mark.long,
-    pytest.mark.cluster,
     pytest.mark.timeout(600),
     pytest.mark.skipif(sys.platform != "linux", reason="nodes are killed as Linux processes"),
 ]
@@ -158,6 +157,7 @@ def test_a_node_dies_then_the_service_and_all_labels_are_those_of_a_single_proce
         is_of_one_process(tmp_path / "vigilia-data", video.stem, video, model_files["fam"])
 
 
+@pytest.mark.cluster
 def test_a_node_is_drained_and_no_second_is_lost_or_labelled_twice(
     cluster: Any, make_video: Callable[..., Path], model_files: dict[str, Path], tmp_path: Path
 ) -> None:

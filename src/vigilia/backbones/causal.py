@@ -22,7 +22,7 @@ from torch.func import functional_call
 from vigilia.backbones.base import BackboneState, Reader, StreamingBackbone, check_call
 from vigilia.errors import OptionError
 from vigilia.layers.causal_conv import Borders, BorderState
-from vigilia.state import State, if_any, map_tensors, reset
+from vigilia.state import State, any_row, map_tensors, reset
 
 __all__ = ["CausalBackbone", "Convolutions", "run_convolutions"]
 
@@ -119,9 +119,8 @@ class CausalBackbone(StreamingBackbone):
         assert isinstance(state, BorderState)
         if number > 1:
             x = x.movedim(-1, 1)
-        starts = None if starts is None else if_any(starts)
-        if starts is None:
-            parts = [x]
+        if starts is None or not any_row(starts):
+            parts, starts = [x], None
         else:
             parts = list(x.chunk(starts.shape[1], dim=2))
         convolved = []

@@ -40,7 +40,7 @@ from vigilia.backbones.swin3d_layers import Block, Stage
 from vigilia.errors import OptionError
 from vigilia.layers.chunks import chunk_attention, chunk_bias, from_windows, to_windows
 from vigilia.layers.windows import Size, fit_window, pad_to_multiple, shift_plan
-from vigilia.state import State, if_any
+from vigilia.state import State, any_row
 
 __all__ = [
     "IncrementalSwin3D",
@@ -139,7 +139,7 @@ class IncrementalSwin3D(StreamingBackbone, Swin3D):
             empty = F.pad(empty, (0, steps - 1))  # (B, S); steps but the first follow one
         if starts is not None:
             empty = empty | starts
-        rows = if_any(empty.flatten())
+        rows = empty.flatten() if any_row(empty) else None
         x = x.reshape(streams * steps, self.chunk_tokens, *x.shape[2:])  # (R, T', H', W', D)
         blocks = []
         for index, block in enumerate(cast("list[Block]", stage.blocks)):

@@ -23,9 +23,9 @@ from vigilia.errors import OptionError
 from vigilia.memory.base import Features, Readers, chosen_dims
 from vigilia.memory.feedback import FeedbackTier
 from vigilia.memory.reading import EmbeddingReader, FeedbackReadout, MemoryReader, slot_bias
-from vigilia.memory.slots import any_due, merge_neighbours, push
+from vigilia.memory.slots import merge_neighbours, push
 from vigilia.memory.writing import SummaryWriter
-from vigilia.state import State
+from vigilia.state import State, any_row
 
 __all__ = ["FeedbackAttentionMemory", "MemoryState", "StageMemory", "StageState"]
 
@@ -271,7 +271,7 @@ class FeedbackAttentionMemory(nn.Module):
         first = clips == 0
         due = (clips + 1) % self.write_every == 0
         # Between turns nothing is pooled: three clips out of four cost no writing at all.
-        writing = self.slots > 0 and any_due(due)
+        writing = self.slots > 0 and any_row(due)
         if writing:
             state = self._make_room(state, due)
         pushed = None if self.write_every == 1 else due

@@ -45,8 +45,8 @@ from torch import Tensor, nn
 from vigilia.errors import OptionError
 from vigilia.memory.base import Features, Readers, chosen_dims
 from vigilia.memory.reading import MemoryReader, slot_bias
-from vigilia.memory.slots import any_due, push
-from vigilia.state import State
+from vigilia.memory.slots import push
+from vigilia.state import State, any_row
 
 __all__ = ["CachedStage", "MemvitMemory", "MemvitStage", "MemvitState", "Size"]
 
@@ -276,7 +276,7 @@ class MemvitMemory(nn.Module):
     ) -> tuple[Tensor, MemvitState]:
         """Caches this clip when a row's turn has come; the embedding is the backbone's own."""
         due = (clips + 1) % self.write_every == 0
-        if any_due(due):
+        if any_row(due):
             state = self._cache(features, state, seconds=seconds, clips=clips, due=due)
         return pooled, state
 

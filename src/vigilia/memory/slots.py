@@ -12,15 +12,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-__all__ = ["any_due", "merge_neighbours", "push"]
-
-
-def any_due(due: Tensor) -> bool:
-    """Whether a row is to be written; where that is not known yet, as in an export, one may be.
-
-    due: (B,) bool.
-    """
-    return due.is_meta or torch.compiler.is_compiling() or bool(due.any())
+__all__ = ["merge_neighbours", "push"]
 
 
 def push(slots: Tensor, new: Tensor, rows: Tensor | None) -> Tensor:
