@@ -15,6 +15,7 @@ from vigilia.serving.supervisor import Supervisor
 
 try:
     import prometheus_client  # noqa: F401
+    from anyio.to_thread import current_default_thread_limiter
     from fastapi import Body, FastAPI, HTTPException, Request, Response
     from fastapi.exceptions import RequestValidationError
     from fastapi.responses import JSONResponse
@@ -33,6 +34,7 @@ from vigilia.serving.routes import routes
 __all__ = ["create_app"]
 
 PAGE = Path(__file__).with_name("page")
+ANSWERING_THREADS = 6
 
 
 def create_app(config: ServeConfig, supervisor: Supervisor, metrics: Metrics) -> FastAPI:
@@ -51,6 +53,9 @@ def create_app(config: ServeConfig, supervisor: Supervisor, metrics: Metrics) ->
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        # Answers and steps share one interpreter; with forty threads that answer, the one that
+        # steps would wait for forty others.
+        current_default_thread_limiter().total_tokens = ANSWERING_THREADS
         yield
         room.listeners.close()
         room.close()
@@ -103,13 +108,13 @@ def _tell_errors(app: FastAPI) -> None:
 
 def _of_health(app: FastAPI, supervisor: Supervisor, metrics: Metrics) -> None:
     @app.get("/healthz")
-    def healthz() -> Response:
+    async def healthz() -> Response:
         """The process works: 503 means that it should be started anew."""
         alive = supervisor.alive
         return JSONResponse({"alive": alive}, 200 if alive else 503)
 
     @app.get("/readyz")
-    def readyz() -> Response:
+    async def readyz() -> Response:
         """Streams are stepped and results can be written."""
         ready = supervisor.alive and not supervisor.problem
         return JSONResponse({"ready": ready, "problem": supervisor.problem}, 200 if ready else 503)

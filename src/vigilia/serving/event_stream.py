@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+import math
 from collections.abc import AsyncIterator
 
 from starlette.requests import Request
@@ -16,23 +17,35 @@ __all__ = ["Listeners"]
 
 KEEP_ALIVE_SECONDS = 15.0
 
+_RESET = b"event: reset\ndata: {}\n\n"
+
 
 class Listeners:
     """The open event streams; no more than so many.
 
+    Events are gathered for a moment and become text once for all who listen: a label of each of a
+    hundred cameras a second, to sixty pages, is a few hundred pieces and not six thousand. After a
+    moment of silence an event is told at once.
+
     Args:
         hub: where the events come from.
         most: how many.
+        gather_seconds: between two pieces.
 
     Attributes:
         count: how many there are.
     """
 
-    def __init__(self, hub: Hub, *, most: int = 64) -> None:
+    def __init__(self, hub: Hub, *, most: int = 64, gather_seconds: float = 0.25) -> None:
         self._hub = hub
         self._most = most
+        self._gather_seconds = gather_seconds
         self._tasks: set[asyncio.Task[object]] = set()
         self._closed = False
+        self._gathering: asyncio.Task[None] | None = None
+        self._gathered_at = -math.inf
+        self._place = 0
+        self._pieces: dict[int, tuple[bytes, int]] = {}
         self.count = 0
 
     @property
@@ -53,29 +66,28 @@ class Listeners:
         self._closed = True
         for task in list(self._tasks):
             task.cancel()
+        if self._gathering is not None:
+            self._gathering.cancel()
 
-    async def _events(self, request: Request) -> AsyncIterator[str]:
+    async def _events(self, request: Request) -> AsyncIterator[bytes]:
         task = asyncio.current_task()
         assert task is not None
         self._tasks.add(task)
         self.count += 1
         try:
-            last = request.headers.get("last-event-id")
-            place = self._hub.place(last)
-            yield "retry: 2000\n\n"
+            place = self._hub.place(request.headers.get("last-event-id"))
+            yield b"retry: 2000\n\n"
             if place is None:
                 place = self._hub.place()
-                yield "event: reset\ndata: {}\n\n"
+                yield _RESET
             assert place is not None
             while True:
-                await self._hub.wait(place, KEEP_ALIVE_SECONDS)
-                events, place, missed = self._hub.since(place)
-                if missed:
-                    yield "event: reset\ndata: {}\n\n"
-                if events:
-                    yield "".join(_text(self._hub.era, event) for event in events)
-                else:
-                    yield ": still here\n\n"
+                piece, place = self._piece(place)
+                if piece:
+                    yield piece
+                await self._next()
+                if self._hub.place() == place:
+                    yield b": still here\n\n"
         except asyncio.CancelledError:
             if not self._closed:
                 raise
@@ -84,6 +96,31 @@ class Listeners:
             self.count -= 1
             with contextlib.suppress(KeyError):
                 self._tasks.remove(task)
+
+    async def _next(self) -> None:
+        """Waits, together with all others, until there is something to tell or it is time to say
+        that nothing is."""
+        if self._gathering is None or self._gathering.done():
+            self._gathering = asyncio.create_task(self._gather())
+        await asyncio.wait([self._gathering])
+
+    async def _gather(self) -> None:
+        clock = asyncio.get_running_loop().time
+        await asyncio.sleep(self._gathered_at + self._gather_seconds - clock())
+        await self._hub.wait(self._place, KEEP_ALIVE_SECONDS)
+        self._gathered_at = clock()
+        newest = self._hub.place()
+        assert newest is not None
+        self._place = newest
+        self._pieces.clear()
+
+    def _piece(self, place: int) -> tuple[bytes, int]:
+        """What is to be told from a place on, and the place behind it."""
+        if place not in self._pieces:
+            events, behind, missed = self._hub.since(place)
+            text = "".join(_text(self._hub.era, event) for event in events)
+            self._pieces[place] = (_RESET * missed + text.encode(), behind)
+        return self._pieces[place]
 
 
 def _text(era: str, event: Event) -> str:

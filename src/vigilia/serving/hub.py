@@ -8,6 +8,7 @@ so a page that was away for a moment misses nothing, and one that was away for l
 from __future__ import annotations
 
 import asyncio
+import itertools
 import secrets
 import threading
 from collections import deque
@@ -50,7 +51,9 @@ class Hub:
             event = Event(self._next, kind, data)
             self._next += 1
             self._ring.append(event)
+            # Each is woken once: a burst costs what one event does.
             waiting = list(self._waiting.items())
+            self._waiting.clear()
             sinks = list(self._sinks)
         for flag, loop in waiting:
             if not loop.is_closed():
@@ -77,9 +80,9 @@ class Hub:
         """Events from a place on, the place behind them, and whether some were missed."""
         with self._lock:
             oldest = self._next - len(self._ring)
-            missed = place < oldest
-            events = [event for event in self._ring if event.number >= place]
-            return events, self._next, missed
+            new = min(self._next - place, len(self._ring))
+            events = list(itertools.islice(reversed(self._ring), new))
+            return events[::-1], self._next, place < oldest
 
     async def wait(self, place: int, seconds: float) -> None:
         """Returns when there is an event from `place` on, or after so many seconds."""

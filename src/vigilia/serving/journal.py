@@ -62,6 +62,7 @@ class Journal:
         self.path = path
         self._lock = threading.RLock()
         self._cursors: dict[str, Cursor] = {}
+        self._wall_starts: dict[str, float | None] = {}
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
             # Sources that were added over HTTP may hold passwords.
@@ -88,6 +89,9 @@ class Journal:
         run("PRAGMA journal_mode = WAL")
         run("PRAGMA synchronous = FULL")
         run("PRAGMA journal_size_limit = 67108864")
+        # Appending needs few pages. With SQLite's own 2 MB, memory would creep up for hours until
+        # that is full, and nobody could tell it from a leak.
+        run("PRAGMA cache_size = -512")
         # Checked before anything is written behind what may be damaged.
         if run("PRAGMA quick_check(1)").fetchone()[0] != "ok":
             raise OutputError(
@@ -244,6 +248,10 @@ class Journal:
 
     def wall_start(self, name: str, seconds: float | None = None) -> float | None:
         """The Unix time at 0 seconds of a stream; the first that is given stays."""
+        # Asked by every page, while a batch is being written: that must not wait for pages.
+        known = self._wall_starts.get(name)
+        if known is not None or (seconds is None and name in self._wall_starts):
+            return known
         with self._lock:
             if seconds is not None:
                 self._database.execute(
@@ -253,7 +261,10 @@ class Journal:
             row = self._database.execute(
                 "SELECT wall_start FROM streams WHERE name = ?", (name,)
             ).fetchone()
-            return None if row is None else row[0]
+            if row is None:
+                return None
+            self._wall_starts[name] = row[0]
+            return self._wall_starts[name]
 
     def note_part(self, name: str, part: str, offset_seconds: float) -> None:
         """Notes where a file of a recording lies on the stream's clock."""
@@ -286,6 +297,7 @@ class Journal:
                 run(f"DELETE FROM {table} WHERE stream = ?", (name,))
             run("DELETE FROM streams WHERE name = ?", (name,))
             self._cursors.pop(name, None)
+            self._wall_starts.pop(name, None)
 
     def close(self) -> None:
         """Ends the writing; idempotent."""

@@ -15,8 +15,8 @@ from vigilia.serving.attention import memory_attention
 from vigilia.serving.feeding import Feeding
 from vigilia.serving.host import Machine, MemoryRead
 from vigilia.serving.hub import Hub
+from vigilia.serving.latest_pictures import LatestPictures
 from vigilia.serving.ledger import Ledger, SnapshotStore, Writer
-from vigilia.serving.pictures import Pictures
 from vigilia.serving.results import ResultTaker
 from vigilia.serving.running_streams import Running
 from vigilia.serving.snapshot_pace import snapshot_pace
@@ -90,6 +90,7 @@ class LocalHost:
         )
         self._running.between_steps = self._steps.call
         self._looking = threading.Lock()
+        self._pictures = LatestPictures()
 
     @property
     def problem(self) -> str:
@@ -138,7 +139,7 @@ class LocalHost:
 
     def picture(self, watched: Watched, width: int) -> bytes | None:
         """See `Host`."""
-        return Pictures.latest(watched, width)
+        return self._pictures.jpeg(watched, width)
 
     def memory(self, watched: Watched) -> MemoryRead | None:
         """See `Host`; one at a time, since it costs a step."""

@@ -1,4 +1,4 @@
-"""Pictures of a stream: the latest one decoded, or one of a recording's past."""
+"""Pictures of a recording's past."""
 
 from __future__ import annotations
 
@@ -11,8 +11,6 @@ from vigilia.serving.recordings import parts_of
 from vigilia.serving.schema import Part
 from vigilia.serving.stills import MOST_PIXELS_WIDE, Stills, jpeg
 from vigilia.serving.watched import Watched
-from vigilia.video import Frame
-from vigilia.video.resize import PictureConverter, displayed_size
 
 __all__ = ["Pictures", "parts_view"]
 
@@ -25,19 +23,6 @@ class Pictures:
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._open: OrderedDict[Path, Stills] = OrderedDict()
-
-    @staticmethod
-    def latest(watched: Watched, width: int) -> bytes | None:
-        """The last picture that was decoded; None before the first."""
-        picture = watched.picture
-        if picture is None:
-            return None
-        aspect = picture.sample_aspect_ratio if hasattr(picture, "sample_aspect_ratio") else None
-        shown_width, shown_height = displayed_size(picture, float(aspect) if aspect else None)
-        if shown_width > width:
-            shown_width, shown_height = width, max(1, round(shown_height * width / shown_width))
-        pixels = PictureConverter()(picture, shown_width, shown_height)
-        return jpeg(Frame(pixels, 0.0), width=width)
 
     def at(
         self,

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Body, HTTPException, Query, Request, Response
-from fastapi.responses import FileResponse, StreamingResponse
+from fastapi.responses import FileResponse, JSONResponse, StreamingResponse
 
 from vigilia.errors import VideoError
 from vigilia.serving.cursor import Cursor
@@ -26,6 +26,7 @@ from vigilia.serving.schema import (
     Stream,
     TimelineView,
 )
+from vigilia.serving.shared_answer import SharedAnswer
 from vigilia.serving.stream_options import stream_options
 from vigilia.serving.summary import summary_view
 from vigilia.serving.view_recording import MEDIA_TYPES
@@ -82,9 +83,18 @@ def of_streams(router: APIRouter, room: Room) -> None:
         wall_start = supervisor.journal.wall_start(name)
         return stream_view(watched, supervisor.journal.cursor(name), wall_start)
 
-    @router.get("/streams")
-    def streams() -> list[Stream]:
-        return [view(watched) for watched in supervisor.streams]
+    def view_all() -> bytes:
+        return bytes(JSONResponse([view(watched) for watched in supervisor.streams]).body)
+
+    all_streams = SharedAnswer(view_all)
+
+    def told(watched: Watched) -> Stream:
+        all_streams.forget()
+        return view(watched)
+
+    @router.get("/streams", response_model=list[Stream])
+    def streams() -> Response:
+        return Response(all_streams.get(), media_type="application/json")
 
     @router.post("/streams", status_code=201)
     def add(table: Annotated[dict[str, Any], Body()]) -> Stream:
@@ -92,22 +102,23 @@ def of_streams(router: APIRouter, room: Room) -> None:
         room.check_added(options)
         if supervisor.get(options.name) is not None:
             raise HTTPException(409, f"there already is a stream named {options.name!r}")
-        return view(supervisor.add(options, table=table))
+        return told(supervisor.add(options, table=table))
 
     @router.delete("/streams/{name}", status_code=204)
     def remove(name: str, forget: bool = False) -> None:
         known(name)
         supervisor.remove(name, forget=forget)
+        all_streams.forget()
 
     @router.post("/streams/{name}/start")
     def start(name: str) -> Stream:
         known(name)
-        return view(supervisor.start(name))
+        return told(supervisor.start(name))
 
     @router.post("/streams/{name}/stop")
     def stop(name: str) -> Stream:
         known(name)
-        return view(supervisor.stop(name))
+        return told(supervisor.stop(name))
 
 
 def of_results(router: APIRouter, room: Room) -> None:
