@@ -33,6 +33,7 @@ import numpy as np
 from service_process import film, small_model
 from vigilia.checkpoint import load_model
 from vigilia.errors import LabelError, MissingExtraError, VigiliaError
+from vigilia.installation import install_command
 from vigilia.serving.config import read_config
 from vigilia.serving.downloads import EXPORTS, download
 from vigilia.serving.server import open_service
@@ -238,7 +239,7 @@ def fuzz_api(tally: Tally, folder: Path, examples: int) -> None:
     try:
         import schemathesis
     except ImportError as error:
-        raise SystemExit("schemathesis is missing: pip install 'vigilia[fuzz]'") from error
+        raise SystemExit(f"schemathesis is missing: {install_command('fuzz')}") from error
     from hypothesis import HealthCheck, Phase, given, settings
     from schemathesis import GenerationMode
 

@@ -4,7 +4,7 @@
     python examples/segment_objects.py ../shared/data/continuous/vtest.avi --boxes vtest.mot_det.txt
 
 On the synthetic scene the score is J & F of the DAVIS benchmark, by trackeval (which needs
-scikit-image for F): `pip install 'vigilia[tracks]'`. Beside it stand the first mask left where
+scikit-image for F): the extra `tracks`. Beside it stand the first mask left where
 it is, and a memory of the first frame alone. For a video of your own the first masks are ellipses
 in the boxes of its first frame (MOT text: frame, id, left, top, width, height, score), there is no
 truth, and what is told is how often the middle of a mask lies in a detected box; --out writes a
@@ -21,6 +21,7 @@ import torch
 from moving_scene import render_scene
 
 from vigilia.beyond import MaskMemory, MaskPropagator
+from vigilia.installation import install_command
 from vigilia.video import open_video
 
 MEMORIES = {
@@ -81,7 +82,7 @@ def told_by(truth: np.ndarray, found: np.ndarray, count: int) -> str:
         from pycocotools.mask import encode
         from trackeval.metrics import JAndF
     except ImportError as error:
-        raise SystemExit(f"{error.name} is missing: pip install 'vigilia[tracks]'") from error
+        raise SystemExit(f"{error.name} is missing: {install_command('tracks')}") from error
     ids = [np.arange(count) for _ in truth[1:]]
     shown = [
         [

@@ -20,6 +20,7 @@ import torch
 from moving_scene import Scene, render_scene
 
 from vigilia.beyond import TrackQueries, box_features, box_overlap
+from vigilia.installation import install_command
 from vigilia.video import open_video
 
 TRACKERS = {
@@ -90,7 +91,7 @@ def told_by(scene: Scene, named: list[tuple[np.ndarray, np.ndarray]]) -> str:
     try:
         from trackeval.metrics import CLEAR, Identity
     except ImportError as error:
-        raise SystemExit(f"{error.name} is missing: pip install 'vigilia[tracks]'") from error
+        raise SystemExit(f"{error.name} is missing: {install_command('tracks')}") from error
     number = {
         name: index for index, name in enumerate(np.unique(np.concatenate([n for n, _ in named])))
     }

@@ -30,7 +30,7 @@ def test_a_problem_says_what_to_do_and_the_exit_code_is_1(
     report = Report(
         (
             Finding("Python", "ok", "3.12"),
-            Finding("extra x", "note", "no y", "pip install 'vigilia[x]'"),
+            Finding("extra x", "note", "no y", "pip install 'here[x]'"),
             Finding("disk", "problem", "full", "make room"),
         )
     )
@@ -39,7 +39,7 @@ def test_a_problem_says_what_to_do_and_the_exit_code_is_1(
     assert capsys.readouterr().out.splitlines() == [
         "ok       Python   3.12",
         "note     extra x  no y",
-        "                  -> pip install 'vigilia[x]'",
+        "                  -> pip install 'here[x]'",
         "PROBLEM  disk     full",
         "                  -> make room",
         "1 problem; the arrows say what to do",

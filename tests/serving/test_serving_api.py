@@ -15,6 +15,7 @@ from fastapi.testclient import TestClient
 
 from serving.helpers import wait_for
 from vigilia.errors import OutputError
+from vigilia.installation import install_command
 from vigilia.serving.attention import memory_attention
 from vigilia.serving.config import ServeConfig, WebhookOptions, read_config
 from vigilia.serving.hub import Hub
@@ -85,7 +86,7 @@ def test_every_format_can_be_downloaded_or_says_why_not(client: TestClient, tmp_
     refused = {"yasa": "no stage of sleep", "yasa-table": "no stage of sleep"}
     with_nwb = importlib.util.find_spec("pynwb") is not None
     if not with_nwb:
-        refused["nwb"] = "pip install 'vigilia[nwb]'"
+        refused["nwb"] = install_command("nwb")
     for name, one in formats.items():
         answer = client.get(f"{PEN}/export?format={name}&epoch_seconds=10")
         if name in refused:

@@ -23,6 +23,7 @@ from vigilia.doctor import (
     torch_devices,
     video_codecs,
 )
+from vigilia.installation import install_command
 
 HERE = Path(".")
 
@@ -108,7 +109,7 @@ def test_an_extra_that_is_not_there_says_what_it_is_for_and_how_to_get_it(
     formats, scale = software.extras(HERE)
     assert (formats.name, formats.status) == ("extra formats", "ok")
     assert scale == Finding(
-        "extra scale", "note", "no ray", "for several machines: pip install 'vigilia[scale]'"
+        "extra scale", "note", "no ray", f"for several machines: {install_command('scale')}"
     )
     core = software.packages(HERE)
     assert (core.status, core.found) == ("problem", "no av")

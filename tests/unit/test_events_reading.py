@@ -213,10 +213,10 @@ def test_a_missing_package_is_named_with_its_extra(
     for module in ("aedat", "h5py"):
         monkeypatch.setitem(sys.modules, module, None)
     (tmp_path / "a.aedat4").write_bytes(b"#!AER-DAT4.0\r\n")
-    with pytest.raises(MissingExtraError, match=r"read by aedat; pip install 'vigilia\[events\]'"):
+    with pytest.raises(MissingExtraError, match=r"read by aedat; pip install .*\[events"):
         open_events(tmp_path / "a.aedat4")
     (tmp_path / "a.h5").write_bytes(b"\x89HDF\r\n\x1a\n")
-    with pytest.raises(MissingExtraError, match=r"h5py and hdf5plugin; pip install 'vigilia\[ev"):
+    with pytest.raises(MissingExtraError, match=r"h5py and hdf5plugin; pip install .*\[ev"):
         open_events(tmp_path / "a.h5")
 
 

@@ -228,7 +228,7 @@ def test_what_cannot_be_exported_is_refused(
 
 def test_a_missing_extra_is_one_sentence(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setitem(sys.modules, "onnxscript", None)
-    with pytest.raises(MissingExtraError, match=r"onnxscript .* pip install 'vigilia\[export\]'"):
+    with pytest.raises(MissingExtraError, match=r"onnxscript .* pip install .*\[export"):
         export_model(small("none"), tmp_path / "step.onnx")
 
 

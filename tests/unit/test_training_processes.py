@@ -174,7 +174,7 @@ def test_one_process_in_float32_needs_no_extra(monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.setitem(sys.modules, "lightning_fabric", None)
     worker = make_worker(torch.device("cpu"))
     assert (worker.rank, worker.size, worker.fabric, worker.autocast) == (0, 1, None, None)
-    with pytest.raises(MissingExtraError, match=r"pip install 'vigilia\[train\]'"):
+    with pytest.raises(MissingExtraError, match=r"pip install .*\[train"):
         make_worker(torch.device("cpu"), precision="bf16")
     monkeypatch.setenv("WORLD_SIZE", "2")
     with pytest.raises(MissingExtraError, match="lightning-fabric"):

@@ -11,6 +11,7 @@ from vigilia.doctor.self_test import self_test
 from vigilia.doctor.software import extras, packages, python
 from vigilia.doctor.torch_devices import bfloat16, devices, torch_itself
 from vigilia.doctor.video_codecs import codecs, ffmpeg
+from vigilia.installation import install_command
 
 __all__ = ["CHECKS", "examine"]
 
@@ -57,5 +58,5 @@ def _asked(name: str, check: Check, folder: Path) -> Iterator[Finding]:
     except Exception as error:
         # A broken installation can raise anything; the other questions are still worth asking.
         text = f"{type(error).__name__}: {error}".strip().split("\n", 1)[0][:200]
-        advice = "pip install --force-reinstall vigilia, and report it if that does not help"
+        advice = f"{install_command(again=True)}, and report it if that does not help"
         yield Finding(name, "problem", text, advice)

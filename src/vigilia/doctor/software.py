@@ -11,6 +11,7 @@ from pathlib import Path
 
 import vigilia
 from vigilia.doctor.findings import Finding
+from vigilia.installation import install_command
 
 __all__ = ["extras", "packages", "python", "requirements"]
 
@@ -45,11 +46,11 @@ def python(folder: Path) -> Finding:
 
 
 def packages(folder: Path) -> Finding:
-    """Everything that `pip install vigilia` brings."""
+    """Everything that Vigilia always needs."""
     lacking = _lacking(requirements().get("", ()))
     if lacking:
         found = ", ".join(lacking)
-        return Finding("packages", "problem", found, "pip install --upgrade vigilia")
+        return Finding("packages", "problem", found, install_command())
     versions = [f"{name} {metadata.version(name)}" for name in ("torch", "av", "numpy")]
     return Finding("packages", "ok", ", ".join(versions))
 
@@ -65,7 +66,7 @@ def extras(folder: Path) -> Iterator[Finding]:
             yield Finding(name, "ok", "installed")
             continue
         purpose = PURPOSES.get(extra, "more")
-        advice = f"for {purpose}: pip install 'vigilia[{extra}]'"
+        advice = f"for {purpose}: {install_command(extra)}"
         yield Finding(name, "note", ", ".join(lacking), advice)
 
 

@@ -6,6 +6,7 @@ import importlib
 from typing import Any
 
 from vigilia.errors import MissingExtraError
+from vigilia.installation import install_command
 
 __all__ = ["import_extra"]
 
@@ -21,5 +22,5 @@ def import_extra(name: str) -> Any:
     except ImportError as error:
         package = name.split(".", 1)[0]
         raise MissingExtraError(
-            f"{package} is not installed; exported steps need it: pip install 'vigilia[export]'"
+            f"{package} is not installed; exported steps need it: {install_command('export')}"
         ) from error

@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from vigilia.errors import MissingExtraError, OptionError, VigiliaError
+from vigilia.installation import install_command
 
 __all__ = ["Node", "brief", "joined", "nodes", "only_on"]
 
@@ -61,7 +62,7 @@ def joined(address: str, *, store_bytes: int = 0) -> Iterator[Any]:
         import ray
         import ray.util.scheduling_strategies
     except ImportError as error:
-        raise MissingExtraError("--ray needs ray: pip install 'vigilia[scale]'") from error
+        raise MissingExtraError(f"--ray needs ray: {install_command('scale')}") from error
     if "://" in address:
         raise OptionError(
             f"--ray {address}: such an address cannot be used; run the command on a machine of "

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Annotated
 
 from vigilia.errors import InputError, MissingExtraError, VigiliaError
+from vigilia.installation import install_command
 from vigilia.serving.config import ServeConfig
 from vigilia.serving.schema import Session
 from vigilia.serving.supervisor import Supervisor
@@ -23,7 +24,7 @@ try:
     from starlette.exceptions import HTTPException as StarletteHTTPException
 except ImportError as error:
     raise MissingExtraError(
-        "serving needs fastapi and prometheus-client: pip install 'vigilia[serve]'"
+        f"serving needs fastapi and prometheus-client: {install_command('serve')}"
     ) from error
 
 from vigilia.serving.guard import COOKIE, Guard, Token

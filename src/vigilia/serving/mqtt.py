@@ -17,6 +17,7 @@ from typing import Any
 
 import vigilia
 from vigilia.errors import MissingExtraError
+from vigilia.installation import install_command
 from vigilia.serving.config import MqttOptions
 from vigilia.serving.hub import Event, Hub
 from vigilia.serving.watched import Watched
@@ -148,7 +149,7 @@ def _paho(options: MqttOptions) -> Any:
     try:
         from paho.mqtt import client as paho
     except ImportError as error:
-        raise MissingExtraError("mqtt needs paho-mqtt: pip install 'vigilia[mqtt]'") from error
+        raise MissingExtraError(f"mqtt needs paho-mqtt: {install_command('mqtt')}") from error
     made = paho.Client(paho.CallbackAPIVersion.VERSION2)
     if options.tls:
         made.tls_set()  # the system's certificates; the host's name is checked

@@ -10,6 +10,7 @@ from contextlib import ExitStack, contextmanager
 from types import FrameType
 
 from vigilia.errors import MissingExtraError, OutputError
+from vigilia.installation import install_command
 from vigilia.running.model import chosen_model
 from vigilia.serving.app import create_app
 from vigilia.serving.config import ServeConfig
@@ -31,7 +32,7 @@ try:
     from fastapi import FastAPI
 except ImportError as error:
     raise MissingExtraError(
-        "serving needs fastapi and uvicorn: pip install 'vigilia[serve]'"
+        f"serving needs fastapi and uvicorn: {install_command('serve')}"
     ) from error
 
 __all__ = ["make_server", "open_service", "serve"]

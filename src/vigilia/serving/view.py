@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Annotated, Any
 
 from vigilia.errors import InputError, MissingExtraError, VideoError, VigiliaError
+from vigilia.installation import install_command
 from vigilia.serving.downloads import EPOCH_SECONDS, export_formats
 from vigilia.serving.schema import (
     Correction,
@@ -39,7 +40,7 @@ try:
     from pydantic import BaseModel, ConfigDict, Field
     from starlette.exceptions import HTTPException as StarletteHTTPException
 except ImportError as error:
-    raise MissingExtraError("the page needs fastapi: pip install 'vigilia[serve]'") from error
+    raise MissingExtraError(f"the page needs fastapi: {install_command('serve')}") from error
 
 from vigilia.serving.files import EpochSeconds, file_response
 

@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from vigilia.errors import LabelError, MissingExtraError
+from vigilia.installation import install_command
 from vigilia.timeline.texts import read_bytes, read_text
 
 __all__ = [
@@ -207,7 +208,7 @@ def _sheet(path: Path) -> list[list[str]]:
         import openpyxl  # type: ignore[import-untyped]
     except ImportError as error:
         raise MissingExtraError(
-            f"{path}: spreadsheets are read by openpyxl; pip install 'vigilia[formats]', or "
+            f"{path}: spreadsheets are read by openpyxl; {install_command('formats')}, or "
             "export the sheet as CSV"
         ) from error
     data = io.BytesIO(read_bytes(path))

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from vigilia.errors import MissingExtraError, OutputError
+from vigilia.installation import install_command
 from vigilia.training.loop import TrainingUpdate
 
 __all__ = ["Counted", "Pace", "progress_line", "tensorboard_curves", "time_left"]
@@ -79,7 +80,7 @@ def tensorboard_curves(folder: Path) -> Iterator[Callable[[TrainingUpdate], None
         from torch.utils.tensorboard import SummaryWriter
     except ImportError as error:
         raise MissingExtraError(
-            "--tensorboard needs tensorboard: pip install 'vigilia[train]'"
+            f"--tensorboard needs tensorboard: {install_command('train')}"
         ) from error
     try:
         folder.mkdir(parents=True, exist_ok=True)

@@ -23,6 +23,7 @@ import torch
 from torch import Tensor
 
 from vigilia.errors import MissingExtraError, OptionError
+from vigilia.installation import install_command
 from vigilia.state import State, map_tensors
 
 __all__ = ["Worker", "is_first", "make_worker"]
@@ -154,7 +155,7 @@ def make_worker(device: torch.device, *, precision: str = "32", rows: int = 1) -
     except ImportError as error:
         raise MissingExtraError(
             "precision bf16 and several processes need lightning-fabric: "
-            "pip install 'vigilia[train]'"
+            f"{install_command('train')}"
         ) from error
     here = int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
     devices: Any = [device.index] if size == 1 and device.index is not None else here

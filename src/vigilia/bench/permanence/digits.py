@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 
 from vigilia.errors import MissingExtraError
+from vigilia.installation import install_command
 
 __all__ = ["CLASSES", "SIDE", "SPLITS", "digits"]
 
@@ -45,7 +46,7 @@ def _all() -> tuple[Tensor, Tensor]:
     except ImportError as error:
         raise MissingExtraError(
             "the permanence benchmark hides the digits that come with scikit-learn, which is not "
-            "installed: pip install 'vigilia[bench]'"
+            f"installed: {install_command('bench')}"
         ) from error
     found = datasets.load_digits()
     scans = torch.tensor(found.images, dtype=torch.float32) / 16

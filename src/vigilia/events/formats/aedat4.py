@@ -10,6 +10,7 @@ from typing import Any
 from vigilia.errors import InputError, MissingExtraError
 from vigilia.events.array import make_events
 from vigilia.events.formats.format import Format, Piece, Recording, read_start
+from vigilia.installation import install_command
 
 __all__ = ["AEDAT4"]
 
@@ -20,7 +21,7 @@ def _open(path: Path) -> Recording:
         aedat: Any = importlib.import_module("aedat")
     except ImportError as error:
         raise MissingExtraError(
-            f"{path}: AEDAT4 is read by aedat; pip install 'vigilia[events]'"
+            f"{path}: AEDAT4 is read by aedat; {install_command('events')}"
         ) from error
     try:
         decoder = aedat.Decoder(str(path))

@@ -18,6 +18,7 @@ import numpy as np
 from vigilia.errors import InputError, MissingExtraError
 from vigilia.events.array import make_events
 from vigilia.events.formats.format import Format, Piece, Recording, read_start
+from vigilia.installation import install_command
 
 __all__ = ["DSEC"]
 
@@ -33,7 +34,7 @@ def _open(path: Path) -> Recording:
         importlib.import_module("hdf5plugin")  # registers the compression that DSEC uses
     except ImportError as error:
         raise MissingExtraError(
-            f"{path}: HDF5 is read by h5py and hdf5plugin; pip install 'vigilia[events]'"
+            f"{path}: HDF5 is read by h5py and hdf5plugin; {install_command('events')}"
         ) from error
     try:
         file = h5py.File(path, "r")

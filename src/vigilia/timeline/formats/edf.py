@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from vigilia.errors import LabelError, MissingExtraError
+from vigilia.installation import install_command
 from vigilia.timeline.annotations import Annotations, Event, holes_between, observed_between
 from vigilia.timeline.formats.format import Format, Options
 from vigilia.timeline.texts import read_bytes
@@ -47,7 +48,7 @@ def _edfio(path: Path) -> Any:
         import edfio
     except ImportError as error:
         raise MissingExtraError(
-            f"{path}: EDF+ is read and written by edfio; pip install 'vigilia[formats]'"
+            f"{path}: EDF+ is read and written by edfio; {install_command('formats')}"
         ) from error
     return edfio
 

@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from vigilia.errors import LabelError, MissingExtraError
+from vigilia.installation import install_command
 from vigilia.timeline.annotations import Annotations, Event
 from vigilia.timeline.formats.boris_project import base_name
 from vigilia.timeline.formats.boris_writing import UNKNOWN_DATE
@@ -43,9 +44,7 @@ def read(path: Path, options: Options) -> tuple[Annotations, ...]:
     try:
         import h5py  # type: ignore[import-untyped]
     except ImportError as error:
-        raise MissingExtraError(
-            f"{path}: NWB is read by h5py; pip install 'vigilia[nwb]'"
-        ) from error
+        raise MissingExtraError(f"{path}: NWB is read by h5py; {install_command('nwb')}") from error
     try:
         with h5py.File(io.BytesIO(read_bytes(path)), "r") as file:
             return (_session(file, path),)

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from vigilia.errors import MissingExtraError
+from vigilia.installation import install_command
 from vigilia.timeline.annotations import Annotations, Event
 from vigilia.timeline.formats.boris_writing import UNKNOWN_DATE
 from vigilia.timeline.formats.format import Options
@@ -100,7 +101,7 @@ def _libraries(path: Path) -> tuple[Any, Any, Any]:
         pynwb, ndx_ethogram, h5py, *_ = map(importlib.import_module, names)
     except ImportError as error:
         raise MissingExtraError(
-            f"{path}: NWB is written by pynwb and ndx-ethogram; pip install 'vigilia[nwb]'"
+            f"{path}: NWB is written by pynwb and ndx-ethogram; {install_command('nwb')}"
         ) from error
     return pynwb, ndx_ethogram, h5py
 

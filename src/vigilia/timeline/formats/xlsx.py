@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from vigilia.errors import LabelError, MissingExtraError
+from vigilia.installation import install_command
 from vigilia.timeline.annotations import Annotations
 from vigilia.timeline.formats import csv_table, csv_writing
 from vigilia.timeline.formats.format import Format, Options
@@ -89,7 +90,7 @@ def _openpyxl(path: Path) -> Any:
         import openpyxl  # type: ignore[import-untyped]
     except ImportError as error:
         raise MissingExtraError(
-            f"{path}: spreadsheets are written by openpyxl; pip install 'vigilia[formats]', or "
+            f"{path}: spreadsheets are written by openpyxl; {install_command('formats')}, or "
             "write CSV"
         ) from error
     return openpyxl
