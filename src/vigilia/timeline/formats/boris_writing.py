@@ -10,6 +10,7 @@ from typing import Any
 from vigilia.errors import LabelError
 from vigilia.timeline.annotations import Annotations, Event
 from vigilia.timeline.formats.format import Options, in_milliseconds, with_confidence
+from vigilia.timeline.formats.naming import numbered
 
 __all__ = ["SCORER_VARIABLE", "UNKNOWN_DATE", "VIDEO_NOTE", "Busy", "refuse_twice", "write"]
 
@@ -26,6 +27,7 @@ Busy = dict[tuple[str, str, tuple[str, ...]], tuple[int, int]]
 def write(several: Sequence[Annotations], options: Options) -> str:
     """A project that BORIS opens: one observation a recording, or a recording and a scorer.
 
+    Recordings of one title are numbered, since a project knows observations by their titles.
     A recording whose video, length and frame rate are known becomes an observation of that video,
     another one a live observation, which needs none.
 
@@ -44,6 +46,12 @@ def write(several: Sequence[Annotations], options: Options) -> str:
             codes[_code_of_point(label)] = "Point event"
     subjects = sorted({event.subject for event in events} - {""})
     variables = {SCORER_VARIABLE} if any(event.scorer for event in events) else set()
+    observations = [
+        one
+        for annotations in several
+        for one in _observations(annotations, mixed, options, bool(variables))
+    ]
+    titles = numbered([title for title, _ in observations])
     project = {
         "time_format": "hh:mm:ss",
         "project_date": UNKNOWN_DATE,
@@ -83,11 +91,9 @@ def write(several: Sequence[Annotations], options: Options) -> str:
         "coding_map": {},
         "behaviors_coding_map": [],
         "converters": {},
-        "observations": dict(
-            one
-            for annotations in several
-            for one in _observations(annotations, mixed, options, bool(variables))
-        ),
+        "observations": {
+            title: about for title, (_, about) in zip(titles, observations, strict=True)
+        },
     }
     return json.dumps(project, indent=1, ensure_ascii=False) + "\n"
 
