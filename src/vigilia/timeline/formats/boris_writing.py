@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Sequence
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -134,7 +135,7 @@ def _observations(
             {
                 "file": {str(player): media if player == 1 else [] for player in range(1, 9)},
                 "type": "MEDIA" if media else "LIVE",
-                "date": annotations.started.isoformat() if annotations.started else UNKNOWN_DATE,
+                "date": _date(annotations.started),
                 "description": note,
                 "time offset": 0.0,
                 "events": _rows(events, mixed, annotations.path),
@@ -159,6 +160,13 @@ def _observations(
                 },
             },
         )
+
+
+def _date(started: datetime | None) -> str:
+    """What the clock on the wall showed: dates of BORIS have whole seconds, and no zone."""
+    if started is None:
+        return UNKNOWN_DATE
+    return started.replace(tzinfo=None).isoformat(timespec="seconds")
 
 
 def refuse_twice(busy: Busy, start: int, end: int, event: Event, path: Path) -> None:
