@@ -448,3 +448,13 @@ def test_every_format_has_a_name_of_its_own() -> None:
     assert {"xlsx", "feral", "label-studio", "yasa", "yasa-table", "nwb"} <= FORMATS.keys()
     suffixes = [suffix for format in FORMATS.values() for suffix in format.suffixes]
     assert len(set(suffixes)) == len(suffixes)
+
+
+def test_an_event_of_boris_says_something_of_every_set_of_modifiers(tmp_path: Path) -> None:
+    """BORIS's integrity check counts them."""
+    events = (Event(0, 1, "rest", "sow", ("left", "slow")), Event(2, 3, "rest"), Event(4, 4, "eat"))
+    write_annotations(Annotations(events, recording="pen"), tmp_path / "p.boris")
+    rows = json.loads((tmp_path / "p.boris").read_text())["observations"]["pen"]["events"]
+    assert [row[3] for row in rows] == ["left|slow", "left|slow", "None|None", "None|None", ""]
+    (back,) = read_annotations(tmp_path / "p.boris")
+    assert back.events == events
