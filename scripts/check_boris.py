@@ -24,6 +24,8 @@ from typing import Any
 
 VERSION = "9.15.0"
 """Of BORIS."""
+DIFFERENT = 3
+"""Exit code inside BORIS's environment if a check fails; 1 is what a broken Python ends with."""
 
 BARN = """\
 start_seconds,end_seconds,label,subject,modifiers,scorer,comment
@@ -58,7 +60,7 @@ def main() -> int:
     parser.add_argument("--inside", nargs=2, type=Path, help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.inside:
-        return 0 if _compare(*options.inside) else 1
+        return 0 if _compare(*options.inside) else DIFFERENT
     with tempfile.TemporaryDirectory() as folder:
         python = _environment(options.folder or Path(folder) / "venv", options.python)
         # BORIS keeps its settings at home, and would find those of whoever calls this.
@@ -74,10 +76,8 @@ def main() -> int:
             for project, expected in _projects(Path(folder))
         ]
     for code in codes:
-        if code not in (0, 1):
-            print(
-                f"FAILED  BORIS ended with exit code {code}; --verbose says why, --help what it needs"
-            )
+        if code not in (0, DIFFERENT):
+            print(f"FAILED  BORIS ended with exit code {code}; --verbose says why")
     return int(any(codes))
 
 
@@ -86,12 +86,13 @@ def _environment(folder: Path, told: str | None) -> Path:
     python = folder / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
     if not python.exists():
         names = ["python3.12", "python3.13", "python3.14"]
-        found = told or next(filter(None, map(shutil.which, names)), None)
         own = sys.executable if sys.version_info >= (3, 12) else None
-        if found is None and own is None:
+        base = told or own or next(filter(None, map(shutil.which, names)), None)
+        if base is None:
             sys.exit("BORIS needs Python 3.12 or later; name one with --python")
-        subprocess.run([found or own, "-m", "venv", folder], check=True)
-    install = [python, "-m", "pip", "install", "--quiet", f"boris-behav-obs=={VERSION}"]
+        subprocess.run([base, "-m", "venv", folder], check=True)
+    release = f"boris-behav-obs=={VERSION}"
+    install = [str(python), "-m", "pip", "install", "--quiet", release]
     subprocess.run(install, check=True)
     return python
 
