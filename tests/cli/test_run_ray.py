@@ -38,6 +38,8 @@ def in_this_process(told: dict[str, Any]) -> Callable[..., list[Outcome]]:
         videos: list[str], *, model: Any, address: str, cpus_per_actor: int, **options: Any
     ) -> list[Outcome]:
         told.update(options, videos=videos, address=address, cpus=cpus_per_actor, model=model)
+        options.pop("on_wait")("all is taken")
+        assert options.pop("wait_seconds") == 5
         return run_many(videos, model=model, **options)
 
     return instead
@@ -54,6 +56,7 @@ def test_a_folder_stands_for_its_recordings_and_the_bad_one_is_named_at_the_end(
     monkeypatch.setattr(vigilia.scale, "run_on_ray", in_this_process(told))
     words = ["run", str(archive), "--ray", "head:6379", "--model", str(model_files["gru"])]
     words += ["--out", str(tmp_path), "--min-bout", "2", "--cpus-per-actor", "2", "--json"]
+    words += ["--ray-wait-seconds", "5"]
     assert main(words) == 2
     said = capsys.readouterr()
     assert [Path(one).name for one in told["videos"]] == ["junk.mp4", "night1.mkv", "night2"]
@@ -65,6 +68,7 @@ def test_a_folder_stands_for_its_recordings_and_the_bad_one_is_named_at_the_end(
     ]
     (error,) = (line for line in said.err.splitlines() if line.startswith("error"))
     assert "junk.mp4" in error
+    assert "note: all is taken" in said.err
 
 
 def test_without_ray_one_sentence_names_the_extra(
@@ -81,6 +85,7 @@ def test_without_ray_one_sentence_names_the_extra(
     ("words", "message"),
     [
         (["--cpus-per-actor", "2"], "goes with --ray"),
+        (["--ray-wait-seconds", "2"], "goes with --ray"),
         (["--ray", "auto", "--device", "cuda:1"], "device must be cpu or cuda"),
         (["--ray", "auto", "--truth", "labels.csv"], "goes with one VIDEO"),
     ],

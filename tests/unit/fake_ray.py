@@ -88,11 +88,13 @@ class Machines:
     Attributes:
         alive: by name.
         silent: machines that do not answer for now.
+        busy: machines that others have: who is hired there is not started yet.
     """
 
     def __init__(self, *names: str, cpus: int = 1, cut_off: bool = False) -> None:
         self.alive = dict.fromkeys(names, True)
         self.silent: set[str] = set()
+        self.busy: set[str] = set()
         self.cpus = cpus
         self.cut_off = cut_off
         self.actors: list[Actor] = []
@@ -115,6 +117,14 @@ class Machines:
             for name, alive in self.alive.items()
         ]
 
+    def cluster_resources(self) -> dict[str, float]:
+        return {"CPU": float(self.cpus * sum(self.alive.values()))}
+
+    def available_resources(self) -> dict[str, float]:
+        """Like Ray, says nothing of what there is none of."""
+        free = [name for name, alive in self.alive.items() if alive and name not in self.busy]
+        return {"CPU": float(self.cpus * len(free))} if free else {}
+
     def put(self, value: Any) -> Put:
         self.puts += 1
         return Put(value)
@@ -133,7 +143,8 @@ class Machines:
     def wait(
         self, calls: list[Call], *, num_returns: int, timeout: float
     ) -> tuple[list[Call], list[Call]]:
-        heard = [call for call in calls if call.actor.node not in self.silent]
+        mute = self.silent | self.busy
+        heard = [call for call in calls if call.actor.node not in mute]
         if not any(call.actor.dead for call in heard):
             wait([call.future for call in heard], timeout, FIRST_COMPLETED)
         ready = [call for call in heard if call.actor.dead or call.future.done()]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from dataclasses import replace
-from datetime import datetime
+from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from typing import Any
 
@@ -312,7 +312,7 @@ NIGHT = Annotations(
 def test_a_hypnogram_is_what_yasas_own_json_holds(tmp_path: Path) -> None:
     path = tmp_path / "night.yasa.json"
     assert write_annotations(NIGHT, path, epoch_seconds=30) == ()
-    # The keys and words of YASA 0.8.1, which opens this very file.
+    # The keys and words of YASA 0.8.1.
     assert json.loads(path.read_text()) == {
         "values": ["WAKE", "WAKE", "NREM", "NREM", "NREM", "UNS", "REM", "REM"],
         "n_stages": 3,
@@ -328,6 +328,20 @@ def test_a_hypnogram_is_what_yasas_own_json_holds(tmp_path: Path) -> None:
         (60, 150, "NREM", "Kim"),
         (180, 240, "REM", "Kim"),
     ]
+
+
+@pytest.mark.parametrize("zone", [None, timezone(timedelta(hours=1))])
+def test_yasa_opens_the_hypnogram(zone: timezone | None, tmp_path: Path) -> None:
+    yasa = pytest.importorskip("yasa", reason="YASA is not installed")
+    path = tmp_path / "night.yasa.json"
+    assert NIGHT.started is not None
+    started = NIGHT.started.replace(tzinfo=zone)
+    write_annotations(replace(NIGHT, started=started), path, epoch_seconds=30)
+    hypnogram = yasa.Hypnogram.from_json(path)
+    words = ["WAKE", "WAKE", "NREM", "NREM", "NREM", "UNS", "REM", "REM"]
+    assert hypnogram.hypno.tolist() == words
+    assert (hypnogram.n_stages, hypnogram.freq, hypnogram.scorer) == (3, "30s", "Kim")
+    assert hypnogram.start == started
 
 
 def test_a_hypnogram_is_a_table_that_pandas_reads(tmp_path: Path) -> None:
@@ -421,7 +435,7 @@ MEDIA_INFO = {"length", "fps", "hasVideo", "hasAudio", "offset", "display"}
 
 
 def test_a_boris_project_has_every_field_that_boris_asks_for(tmp_path: Path) -> None:
-    """BORIS 9.15.0 opens this project unchanged, and its integrity check finds nothing."""
+    """`python scripts/check_boris.py` has BORIS itself open projects."""
     events = (Event(0.5, 3, "rest", "sow", ("left",)), Event(3.5, 3.5, "sneeze", comment="loud"))
     media = Annotations(
         *(events, (), "pen 1", ("pen.mp4",), (10.0,)), duration_seconds=10, fps=25.0
@@ -448,3 +462,13 @@ def test_every_format_has_a_name_of_its_own() -> None:
     assert {"xlsx", "feral", "label-studio", "yasa", "yasa-table", "nwb"} <= FORMATS.keys()
     suffixes = [suffix for format in FORMATS.values() for suffix in format.suffixes]
     assert len(set(suffixes)) == len(suffixes)
+
+
+def test_an_event_of_boris_says_something_of_every_set_of_modifiers(tmp_path: Path) -> None:
+    """BORIS's integrity check counts them."""
+    events = (Event(0, 1, "rest", "sow", ("left", "slow")), Event(2, 3, "rest"), Event(4, 4, "eat"))
+    write_annotations(Annotations(events, recording="pen"), tmp_path / "p.boris")
+    rows = json.loads((tmp_path / "p.boris").read_text())["observations"]["pen"]["events"]
+    assert [row[3] for row in rows] == ["left|slow", "left|slow", "None|None", "None|None", ""]
+    (back,) = read_annotations(tmp_path / "p.boris")
+    assert back.events == events

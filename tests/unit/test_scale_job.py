@@ -16,7 +16,7 @@ import vigilia
 from conftest import tiny_model
 from vigilia.errors import BrokenVideoError, OptionError, OutputError, VideoError, VigiliaError
 from vigilia.running import Outcome, RunUpdate, run_many
-from vigilia.scale import crew, job, run_on_ray, staff
+from vigilia.scale import cluster, crew, job, run_on_ray, staff
 from vigilia.scale.worker import Worker
 
 MakeVideo = Callable[..., Path]
@@ -278,6 +278,59 @@ def test_a_machine_that_cannot_work_is_left_out_and_if_none_can_the_reason_is_to
     machines.alive["bad"] = False
     with pytest.raises(VigiliaError, match=r"none has 1 CPU for a worker"):
         run(videos[1:2], tmp_path)
+
+
+def test_on_a_busy_cluster_somebody_is_told_and_the_work_begins_when_there_is_room(
+    videos: list[Path],
+    alone: Path,
+    tmp_path: Path,
+    use: Callable[[Machines], Machines],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    machines = use(Machines("one"))
+    machines.busy.add("one")
+    patience = {**staff.Staff.__init__.__kwdefaults__, "patience_seconds": 0.05}
+    monkeypatch.setattr(staff.Staff.__init__, "__kwdefaults__", patience)
+    told: list[str] = []
+
+    def on_wait(why: str) -> None:
+        told.append(why)
+        machines.busy.clear()
+
+    (outcome,) = run(videos[:1], tmp_path, on_wait=on_wait)
+    assert outcome.error is None
+    assert files(tmp_path / "a") == files(alone / "a")
+    (why,) = told
+    assert "a worker asks for 1 CPU; free in the cluster are 0 of 1 CPUs" in why
+    assert "600 s at most" in why
+    asked = cluster.room(Machines("one", "two", cpus=8), gpus=True, cpus=4)
+    assert asked.endswith(
+        "for 4 CPU and 1 GPU; free in the cluster are 16 of 16 CPUs and 0 of 0 GPUs"
+    )
+
+
+def test_where_there_never_is_room_the_command_ends_and_what_was_done_stays(
+    videos: list[Path],
+    tmp_path: Path,
+    use: Callable[[Machines], Machines],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    machines = use(Machines("one", "two"))
+    run(videos[:1], tmp_path)
+    done = files(tmp_path / "a")
+    machines.busy |= {"one", "two"}
+    patience = {**staff.Staff.__init__.__kwdefaults__, "patience_seconds": 0.05}
+    monkeypatch.setattr(staff.Staff.__init__, "__kwdefaults__", patience)
+    told: list[str] = []
+    with pytest.raises(
+        VigiliaError, match=r"no worker .* in \d+ s .* 0 of 2 CPUs\); what was done"
+    ):
+        run(videos[:2], tmp_path, on_wait=told.append, wait_seconds=0.3)
+    assert len(told) == 1, "not again and again"
+    assert files(tmp_path / "a") == done
+    assert not (tmp_path / "b").exists()
+    machines.busy.clear()
+    assert [outcome.error for outcome in run(videos[:2], tmp_path)] == [None, None]
 
 
 def test_a_full_disk_ends_the_job_and_keeps_what_was_done(

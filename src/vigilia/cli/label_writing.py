@@ -88,7 +88,8 @@ def _paths(folder: Path, several: Sequence[Annotations], to: str) -> list[Path]:
         plain = "".join(letter if letter.isalnum() or letter in " ._-#" else "_" for letter in name)
         path = folder / f"{plain}{ending}"
         number = 2
-        while path in paths:
+        # Where letters and capitals are the same to the disk, `Pen` would take the place of `pen`.
+        while str(path).casefold() in {str(other).casefold() for other in paths}:
             path = folder / f"{plain} ({number}){ending}"
             number += 1
         paths.append(path)

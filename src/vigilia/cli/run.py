@@ -165,6 +165,14 @@ def run(
             "room for, with --device cuda one a GPU. [default: 1]",
         ),
     ] = None,
+    ray_wait_seconds: Annotated[
+        float | None,
+        typer.Option(
+            metavar="N",
+            min=1,
+            help="With --ray: give up if others have the machines for so long. [default: 600]",
+        ),
+    ] = None,
     restart: Annotated[
         bool, typer.Option("--restart", help="Forget an interrupted run instead of going on.")
     ] = False,
@@ -199,6 +207,8 @@ def run(
         videos = recordings_in(videos)
     elif cpus_per_actor is not None:
         raise OptionError("--cpus-per-actor goes with --ray")
+    elif ray_wait_seconds is not None:
+        raise OptionError("--ray-wait-seconds goes with --ray")
     if truth is not None and len(videos) > 1:
         raise OptionError("--truth goes with one VIDEO, got several")
     told = LabelOptions(label_fps, epoch_seconds, label_column, recording, subject, scorer)
@@ -248,6 +258,7 @@ def run(
                 loaded=options.pop("model"),
                 address=ray,
                 cpus_per_actor=cpus_per_actor or 1,
+                wait_seconds=ray_wait_seconds or 600.0,
                 device=device,
                 batch=batch,
                 parallel=parallel,

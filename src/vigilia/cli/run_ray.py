@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from rich.progress import Progress
 
 from vigilia.cli.run_display import JobDisplay, RecordingDisplay
+from vigilia.cli.show import errors
 
 if TYPE_CHECKING:
     from vigilia.export import ExportedStep
@@ -60,6 +61,7 @@ def run_spread(
         model=_packed(model, loaded, runtime),
         on_update=updated,
         on_done=done,
+        on_wait=lambda why: errors.print(f"note: {why}"),
         **options,
     )
 

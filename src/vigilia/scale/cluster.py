@@ -18,7 +18,7 @@ from typing import Any
 from vigilia.errors import MissingExtraError, OptionError, VigiliaError
 from vigilia.installation import install_command
 
-__all__ = ["Node", "brief", "joined", "nodes", "only_on"]
+__all__ = ["Node", "brief", "joined", "nodes", "only_on", "room"]
 
 LOCAL = "local"
 # Under Linux Ray takes 127.0.0.1 for the machine's own address; elsewhere it stays on loopback.
@@ -118,6 +118,21 @@ def nodes(ray: Any, *, gpus: bool, cpus: int) -> list[Node]:
             host = one.get("NodeManagerHostname") or one.get("NodeManagerAddress") or "a machine"
             found.append(Node(one["NodeID"], str(host), slots))
     return found
+
+
+def room(ray: Any, *, gpus: bool, cpus: int) -> str:
+    """What a worker asks for and how much of it nobody has, in words.
+
+    Args:
+        ray: from `joined`.
+        gpus: a worker needs a GPU of its own.
+        cpus: processors of a worker.
+    """
+    free, there = ray.available_resources(), ray.cluster_resources()
+    asked = {"CPU": cpus, "GPU": 1} if gpus else {"CPU": cpus}
+    shares = [f"{free.get(kind, 0):g} of {there.get(kind, 0):g} {kind}s" for kind in asked]
+    needs = " and ".join(f"{number} {kind}" for kind, number in asked.items())
+    return f"a worker asks for {needs}; free in the cluster are {' and '.join(shares)}"
 
 
 def only_on(ray: Any, node: Node) -> Any:

@@ -56,8 +56,10 @@ def run_on_ray(
     batch: int | None = None,
     parallel: int | None = None,
     tries: int = 3,
+    wait_seconds: float = 600.0,
     on_update: Callable[[int, RunUpdate], None] | None = None,
     on_done: Callable[[int, Outcome], None] | None = None,
+    on_wait: Callable[[str], None] | None = None,
 ) -> list[Outcome]:
     """Classifies recordings on the machines of a Ray cluster.
 
@@ -79,8 +81,10 @@ def run_on_ray(
             since all of them write to the same disk.
         tries: a recording that was lost so many times in a row without getting further is given
             up.
+        wait_seconds: how long to wait for the first worker where others have the machines.
         on_update: called now and then with the recording's place in `videos`.
         on_done: called when a recording has ended, or was found complete.
+        on_wait: told, in words, if after a minute no worker is ready.
 
     Returns:
         One outcome a recording, in the order of `videos`; timelines without scores, which are in
@@ -91,7 +95,7 @@ def run_on_ray(
         MissingExtraError: Ray is not installed.
         CheckpointError: the model cannot be used.
         OutputError: results cannot be written; what was done is saved.
-        VigiliaError: no machine of the cluster can work.
+        VigiliaError: no machine of the cluster can work, or none had room in time.
     """
     folders = [Path(one) for one in outs]
     if len(folders) != len(videos):
@@ -162,7 +166,16 @@ def run_on_ray(
             **({} if parcel.load is not None else {"device": device}),
         }
         with joined(address, store_bytes=len(parcel.data)) as ray:
-            job.run(Staff(ray, parcel, device=device, cpus=cpus_per_actor, options=options))
+            staff = Staff(
+                ray,
+                parcel,
+                device=device,
+                cpus=cpus_per_actor,
+                options=options,
+                wait_seconds=wait_seconds,
+                on_wait=on_wait,
+            )
+            job.run(staff)
     return job.outcomes
 
 

@@ -6,11 +6,12 @@ The rest of the job knows nothing of Ray: it hears what happened, and which work
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import vigilia
 from vigilia.errors import VigiliaError
+from vigilia.scale.cluster import room
 from vigilia.scale.crew import Crew, Hand
 from vigilia.scale.parcel import Parcel
 from vigilia.scale.worker import Task, Told, Worker
@@ -30,7 +31,10 @@ class Staff:
         device: "cpu", or "cuda" for one GPU a worker.
         cpus: processors of a worker.
         options: of `run_many`.
-        patience_seconds: how long to wait while no machine has room.
+        patience_seconds: how long to wait while no machine is large enough, and before somebody is
+            told that no worker has come.
+        wait_seconds: how long to wait for the first worker while others have the machines.
+        on_wait: told, in words, why nothing happens.
     """
 
     def __init__(
@@ -42,13 +46,19 @@ class Staff:
         cpus: int,
         options: Mapping[str, Any],
         patience_seconds: float = 60.0,
+        wait_seconds: float = 600.0,
+        on_wait: Callable[[str], None] | None = None,
     ) -> None:
+        self._ray = ray
         self._device = device
         self._cpus = cpus
         self._patience_seconds = patience_seconds
+        self._wait_seconds = wait_seconds
+        self._on_wait = on_wait
         opening = (vigilia.__version__, ray.put(parcel), device, cpus, dict(options))
         self._crew = Crew(ray, Worker, opening, device=device, cpus=cpus)
-        self._staffed_at = time.monotonic()
+        self._staffed_at = self._ready_at = time.monotonic()
+        self._ever_ready = self._told = False
 
     @property
     def size(self) -> int:
@@ -77,6 +87,7 @@ class Staff:
             VigiliaError: no machine can work, or a worker met something that ends the job.
         """
         self._hire()
+        self._wait_for_workers()
         for hand, answer in self._crew.news(seconds):
             if isinstance(answer, BaseException):
                 raise answer from None
@@ -100,3 +111,28 @@ class Staff:
                 f"no machine of the cluster can work ({why}); what was done is kept: the same "
                 "command goes on with it"
             )
+
+    def _wait_for_workers(self) -> None:
+        """Says that none comes, which on a busy cluster is nobody's fault, and at last gives up.
+
+        Ray lets actors wait for machines that others have, and says nothing.
+        """
+        now = time.monotonic()
+        if any(hand.ready for hand in self._crew.hands):
+            self._ready_at, self._ever_ready, self._told = now, True, False
+            return
+        waited = now - self._ready_at
+        if waited <= self._patience_seconds or not self._crew.hands:
+            return
+        if waited > self._wait_seconds and not self._ever_ready:
+            raise VigiliaError(
+                f"no worker could be started in {waited:.0f} s ({self._room()}); what was done "
+                "before is kept: start the same command again when there is room"
+            )
+        if self._on_wait is not None and not self._told:
+            most = "" if self._ever_ready else f", {self._wait_seconds:.0f} s at most"
+            self._on_wait(f"no worker is ready yet: {self._room()}; waiting{most}")
+        self._told = True
+
+    def _room(self) -> str:
+        return room(self._ray, gpus=self._device != "cpu", cpus=self._cpus)

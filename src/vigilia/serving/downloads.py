@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import tempfile
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
+from datetime import datetime, tzinfo
 from pathlib import Path
 
 from vigilia.errors import OptionError
@@ -99,6 +99,7 @@ def download(
     stem: str,
     *,
     wall_start: float | None = None,
+    zone: tzinfo | None = None,
     fps: float | None = None,
     epoch_seconds: float = EPOCH_SECONDS,
 ) -> Download:
@@ -109,6 +110,7 @@ def download(
         format: one of `EXPORTS`.
         stem: of the file's name.
         wall_start: Unix time at 0 seconds, for formats that keep a date.
+        zone: of the clock on the wall; None for this machine's.
         fps: frames a second, for formats that count frames.
         epoch_seconds: length of an epoch, for hypnograms.
 
@@ -126,7 +128,9 @@ def download(
         return Download(WRITERS[format](timeline).encode(), stem + ending, media_type)
     annotations = from_timeline(timeline, stem)
     if wall_start is not None:
-        annotations = replace(annotations, started=datetime.fromtimestamp(wall_start, UTC))
+        # Without a zone `astimezone` takes this machine's, and summer time as it was then.
+        started = datetime.fromtimestamp(wall_start).astimezone(zone)
+        annotations = replace(annotations, started=started)
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / f"timeline{ending}"
         write_annotations(annotations, path, format=format, fps=fps, epoch_seconds=epoch_seconds)

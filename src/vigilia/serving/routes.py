@@ -203,6 +203,7 @@ def of_results(router: APIRouter, room: Room) -> None:
             format,
             name + ".corrected" * corrected,
             wall_start=supervisor.journal.wall_start(name),
+            zone=watched.options.wall_zone,
             fps=room.frame_rate(watched),
             epoch_seconds=epoch_seconds,
         )

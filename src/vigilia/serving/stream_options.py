@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timezone
 from pathlib import Path
 
 from vigilia.errors import OptionError
@@ -32,6 +32,7 @@ class StreamOptions:
         source: file, folder, device or address; may hold a password.
         kind: which of them.
         wall_start: Unix time at 0 seconds of a recording; None if it is not known.
+        wall_zone: the offset from UTC that it was given with; None for that of the machine.
         follow: a folder to which a recorder keeps adding files.
         realtime: a recording is watched no faster than it was made.
         gate: skip steps where nothing moves.
@@ -44,6 +45,7 @@ class StreamOptions:
     source: str
     kind: Kind
     wall_start: float | None = None
+    wall_zone: timezone | None = None
     follow: bool = False
     realtime: bool = False
     gate: bool = False
@@ -81,11 +83,13 @@ def stream_options(fields: Fields, folder: Path | None = None) -> StreamOptions:
     kind, source = _source(fields, folder)
     live = kind in ("device", "address")
     truth = fields.optional_text("truth")
+    wall_start, wall_zone = _wall_start(fields)
     options = StreamOptions(
         name=name,
         source=source,
         kind=kind,
-        wall_start=_wall_start(fields),
+        wall_start=wall_start,
+        wall_zone=wall_zone,
         follow=fields.flag("follow"),
         realtime=fields.flag("realtime"),
         gate=fields.flag("gate"),
@@ -121,26 +125,29 @@ def _source(fields: Fields, folder: Path | None) -> tuple[Kind, str]:
     return ("folder" if path.is_dir() else "file"), str(path)
 
 
-def _wall_start(fields: Fields) -> float | None:
+def _wall_start(fields: Fields) -> tuple[float | None, timezone | None]:
+    """When, and by a clock of which offset from UTC."""
     value = fields.get("wall_start")
     if value is None:
-        return None
+        return None, None
     if isinstance(value, datetime):  # TOML has times of its own
         return _with_zone(fields, value)
     if isinstance(value, int | float) and not isinstance(value, bool):
-        return fields.number("wall_start", 0.0, most=1e11)
+        return fields.number("wall_start", 0.0, most=1e11), None
     try:
-        return _with_zone(fields, datetime.fromisoformat(str(value)))
+        time = datetime.fromisoformat(str(value))
     except ValueError:
         raise fields.fail(
             "wall_start", "must be a time such as 2026-11-21T02:00:00+01:00, or Unix seconds"
         ) from None
+    return _with_zone(fields, time)
 
 
-def _with_zone(fields: Fields, time: datetime) -> float:
-    if time.tzinfo is None:
+def _with_zone(fields: Fields, time: datetime) -> tuple[float, timezone]:
+    offset = time.utcoffset()
+    if offset is None:
         raise fields.fail("wall_start", "must say its time zone, such as ...T02:00:00+01:00")
-    return time.timestamp()
+    return time.timestamp(), timezone(offset)
 
 
 def _segmenter(fields: Fields) -> SegmenterOptions:

@@ -75,7 +75,8 @@ class Annotations:
         fps: frames a second, where the file tells it.
         observed: ascending stretches in which somebody looked: time there without an event is time
             without a behaviour. None where the file does not tell; unlabelled is not background.
-        started: when the recording began by the clock on the wall.
+        started: when the recording began by the clock on the wall where it was made; with that
+            clock's offset from UTC where the file tells it, else without. Never another clock's.
         unreadable: why the events are not here, in one line, where the file holds this recording in
             a way that cannot be understood; its other recordings are not to blame.
         path: the file, for messages.

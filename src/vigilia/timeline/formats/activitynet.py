@@ -22,6 +22,7 @@ from vigilia.errors import LabelError
 from vigilia.timeline.annotations import Annotations, Event
 from vigilia.timeline.formats.format import Format, Options, readable
 from vigilia.timeline.formats.jsons import json_seconds, parse_json
+from vigilia.timeline.formats.naming import refuse_alike
 from vigilia.timeline.texts import read_text
 
 __all__ = ["ACTIVITYNET", "is_activitynet", "read", "write"]
@@ -94,7 +95,12 @@ def _event(one: Any, number: int, where: str, fps: float | None) -> Event:
 
 
 def write(several: Sequence[Annotations], options: Options) -> str:
-    """Ground truth; a confidence becomes a score."""
+    """Ground truth; a confidence becomes a score.
+
+    Raises:
+        LabelError: two recordings have one name.
+    """
+    refuse_alike(several, [one.title for one in several], "ActivityNet")
     database: dict[str, Any] = {}
     for recording in several:
         about: dict[str, Any] = {"subset": "training"}

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from vigilia.timeline.annotations import NO_SUBJECT, Annotations, Event
 from vigilia.timeline.formats.boris_writing import Busy, refuse_twice
 from vigilia.timeline.formats.format import Options, in_milliseconds, with_confidence
+from vigilia.timeline.formats.naming import numbered
 
 __all__ = ["MISSING", "write_aggregated", "write_tabular"]
 
@@ -24,8 +25,8 @@ def write_tabular(several: Sequence[Annotations], options: Options) -> str:
         *("Behavior type", "Time", "Media file name", "Image index", "Image file path", "Comment"),
     ]
     rows: list[list[str]] = []
-    for one in several:
-        before, media = _before(one)
+    for one, title in _titled(several):
+        before, media = _before(one, title)
         of_one: list[tuple[int, int, list[str]]] = []
         busy: Busy = {}
         for start, end, event in in_milliseconds(one.events):
@@ -49,8 +50,8 @@ def write_aggregated(several: Sequence[Annotations], options: Options) -> str:
         *("Comment start", "Comment stop"),
     ]
     rows: list[list[str]] = []
-    for one in several:
-        before, media = _before(one)
+    for one, title in _titled(several):
+        before, media = _before(one, title)
         for start, end, event in in_milliseconds(one.events):
             rows.append(
                 [
@@ -84,12 +85,17 @@ def _number_of_sets(several: Sequence[Annotations]) -> int:
     return max((len(e.modifiers) for one in several for e in one.events), default=0)
 
 
-def _before(annotations: Annotations) -> tuple[list[str], str]:
+def _titled(several: Sequence[Annotations]) -> Iterator[tuple[Annotations, str]]:
+    """Each recording with a title that no other has."""
+    yield from zip(several, numbered([one.title for one in several]), strict=True)
+
+
+def _before(annotations: Annotations, title: str) -> tuple[list[str], str]:
     """The cells that all rows of an observation begin with, and its media file."""
     media = ";".join(annotations.media)
     duration = annotations.duration_seconds
     cells = [
-        annotations.title,
+        title,
         annotations.started.strftime("%Y-%m-%d %H:%M:%S") if annotations.started else "NA",
         "",
         "Media file(s)" if media else "Live observation",

@@ -17,6 +17,7 @@ from typing import Any
 from vigilia.errors import LabelError
 from vigilia.timeline.annotations import Annotations, Event
 from vigilia.timeline.formats.boris_writing import (
+    NOT_CHOSEN,
     SCORER_VARIABLE,
     UNKNOWN_DATE,
     VIDEO_NOTE,
@@ -166,12 +167,15 @@ def _event(
 ) -> Event:
     subject, code, modifiers = key
     comment, confidence = confidence_of(said)
+    chosen = modifiers.split("|")
+    while chosen and chosen[-1] in ("", NOT_CHOSEN):
+        chosen.pop()
     return Event(
         start,
         end,
         code,
         subject,
-        tuple(modifiers.split("|")) if modifiers else (),
+        tuple(chosen),
         scorer,
         comment,
         confidence,

@@ -3,20 +3,32 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 from vigilia.errors import LabelError
 from vigilia.timeline.annotations import Annotations, Event
 from vigilia.timeline.formats.format import Options, in_milliseconds, with_confidence
+from vigilia.timeline.formats.naming import numbered
 
-__all__ = ["SCORER_VARIABLE", "UNKNOWN_DATE", "VIDEO_NOTE", "Busy", "refuse_twice", "write"]
+__all__ = [
+    "NOT_CHOSEN",
+    "SCORER_VARIABLE",
+    "UNKNOWN_DATE",
+    "VIDEO_NOTE",
+    "Busy",
+    "refuse_twice",
+    "write",
+]
 
 UNKNOWN_DATE = "1970-01-01T00:00:00"
 """Written where the date is not known; BORIS wants one."""
 SCORER_VARIABLE = "scorer"
 """The independent variable of an observation that says who scored it."""
+NOT_CHOSEN = "None"
+"""Stands in an event for a set of modifiers of which nothing was chosen."""
 VIDEO_NOTE = "video: "
 """How the description of a live observation begins that has a video after all."""
 
@@ -26,6 +38,7 @@ Busy = dict[tuple[str, str, tuple[str, ...]], tuple[int, int]]
 def write(several: Sequence[Annotations], options: Options) -> str:
     """A project that BORIS opens: one observation a recording, or a recording and a scorer.
 
+    Recordings of one title are numbered, since a project knows observations by their titles.
     A recording whose video, length and frame rate are known becomes an observation of that video,
     another one a live observation, which needs none.
 
@@ -44,6 +57,14 @@ def write(several: Sequence[Annotations], options: Options) -> str:
             codes[_code_of_point(label)] = "Point event"
     subjects = sorted({event.subject for event in events} - {""})
     variables = {SCORER_VARIABLE} if any(event.scorer for event in events) else set()
+    sets = {code: _modifier_sets(code, events) for code in codes}
+    counts = {code: len(of_code) for code, of_code in sets.items()}
+    observations = [
+        one
+        for annotations in several
+        for one in _observations(annotations, mixed, counts, options, bool(variables))
+    ]
+    titles = numbered([title for title, _ in observations])
     project = {
         "time_format": "hh:mm:ss",
         "project_date": UNKNOWN_DATE,
@@ -62,7 +83,7 @@ def write(several: Sequence[Annotations], options: Options) -> str:
                 "description": "",
                 "color": "",
                 "category": "",
-                "modifiers": _modifier_sets(code, events),
+                "modifiers": sets[code],
                 "excluded": "",
                 "coding map": "",
             }
@@ -83,11 +104,9 @@ def write(several: Sequence[Annotations], options: Options) -> str:
         "coding_map": {},
         "behaviors_coding_map": [],
         "converters": {},
-        "observations": dict(
-            one
-            for annotations in several
-            for one in _observations(annotations, mixed, options, bool(variables))
-        ),
+        "observations": {
+            title: about for title, (_, about) in zip(titles, observations, strict=True)
+        },
     }
     return json.dumps(project, indent=1, ensure_ascii=False) + "\n"
 
@@ -102,7 +121,7 @@ def _modifier_sets(code: str, events: Sequence[Event]) -> dict[str, Any]:
         if code in (event.label, _code_of_point(event.label)):
             for number, modifier in enumerate(event.modifiers):
                 values = sets.setdefault(number, {})
-                if modifier not in ("", "None"):
+                if modifier not in ("", NOT_CHOSEN):
                     values[modifier] = None
     return {
         str(number): {"name": f"set {number + 1}", "type": 0, "values": list(values)}
@@ -111,7 +130,11 @@ def _modifier_sets(code: str, events: Sequence[Event]) -> dict[str, Any]:
 
 
 def _observations(
-    annotations: Annotations, mixed: set[str], options: Options, with_scorer: bool
+    annotations: Annotations,
+    mixed: set[str],
+    sets: Mapping[str, int],
+    options: Options,
+    with_scorer: bool,
 ) -> Iterator[tuple[str, dict[str, Any]]]:
     scorers = annotations.scorers or ("",)
     name = annotations.title
@@ -128,10 +151,10 @@ def _observations(
             {
                 "file": {str(player): media if player == 1 else [] for player in range(1, 9)},
                 "type": "MEDIA" if media else "LIVE",
-                "date": annotations.started.isoformat() if annotations.started else UNKNOWN_DATE,
+                "date": _date(annotations.started),
                 "description": note,
                 "time offset": 0.0,
-                "events": _rows(events, mixed, annotations.path),
+                "events": _rows(events, mixed, sets, annotations.path),
                 "observation time interval": [0, 0],
                 "independent_variables": {SCORER_VARIABLE: scorer} if with_scorer else {},
                 "close_behaviors_between_videos": False,
@@ -153,6 +176,13 @@ def _observations(
                 },
             },
         )
+
+
+def _date(started: datetime | None) -> str:
+    """What the clock on the wall showed: dates of BORIS have whole seconds, and no zone."""
+    if started is None:
+        return UNKNOWN_DATE
+    return started.replace(tzinfo=None).isoformat(timespec="seconds")
 
 
 def refuse_twice(busy: Busy, start: int, end: int, event: Event, path: Path) -> None:
@@ -182,13 +212,17 @@ def refuse_twice(busy: Busy, start: int, end: int, event: Event, path: Path) -> 
     busy[key] = (end, event.row)
 
 
-def _rows(events: Sequence[Event], mixed: set[str], path: Path) -> list[list[Any]]:
+def _rows(
+    events: Sequence[Event], mixed: set[str], sets: Mapping[str, int], path: Path
+) -> list[list[Any]]:
     rows: list[list[Any]] = []
     reached: Busy = {}
     for start, end, event in in_milliseconds(events):
         is_own = event.label in mixed and event.is_point
         code = _code_of_point(event.label) if is_own else event.label
-        cells = [event.subject, code, "|".join(event.modifiers)]
+        # BORIS finds fault with an event that says less than its behaviour has sets.
+        absent = [NOT_CHOSEN] * (sets[code] - len(event.modifiers)) if sets[code] > 1 else []
+        cells = [event.subject, code, "|".join([*event.modifiers, *absent])]
         rows.append([start / 1000, *cells, with_confidence(event.comment, event.confidence)])
         if event.is_point:
             continue

@@ -8,14 +8,23 @@ from collections.abc import Iterator, Sequence
 
 from vigilia.timeline.annotations import Annotations, Event, holes_between
 from vigilia.timeline.formats.format import Options
+from vigilia.timeline.formats.naming import refuse_alike
 from vigilia.timeline.timeline import UNOBSERVED
 
 __all__ = ["write"]
 
 
 def write(several: Sequence[Annotations], options: Options) -> str:
-    """One row an event; columns that would be empty throughout are left out."""
-    rows = [row for annotations in several for row in _rows(annotations, len(several) > 1)]
+    """One row an event; columns that would be empty throughout are left out.
+
+    Raises:
+        LabelError: two recordings have one name.
+    """
+    tables = [list(_rows(annotations, len(several) > 1)) for annotations in several]
+    filled = [(one, table[0]) for one, table in zip(several, tables, strict=True) if table]
+    names = [" / ".join(filter(None, (row["video"], row["observation"]))) for _, row in filled]
+    refuse_alike([one for one, _ in filled], names, "a table")
+    rows = [row for table in tables for row in table]
     always = ("start_seconds", "end_seconds", "label")
     columns = [
         name

@@ -29,6 +29,7 @@ from vigilia.timeline.formats.boris_project import base_name
 from vigilia.timeline.formats.format import FPS_HINT, Format, Options, readable
 from vigilia.timeline.formats.frames import codes_of, from_codes, runs
 from vigilia.timeline.formats.jsons import parse_json
+from vigilia.timeline.formats.naming import refuse_alike, video_name
 from vigilia.timeline.intervals import ROUNDING_SECONDS
 from vigilia.timeline.texts import read_text
 
@@ -123,13 +124,19 @@ def write(several: Sequence[Annotations], options: Options) -> str:
     which ones train is not in the annotations.
 
     Raises:
-        LabelError: the fps is not known, or there are several subjects or scorers.
+        LabelError: the fps is not known, there are several subjects or scorers, or several
+            recordings of one video.
     """
     labels = dict.fromkeys(label for one in several for label in one.labels)
     names = (OTHER, *(label for label in labels if label != OTHER))
     several_at_once = any(map(_goes_on_at_once, several))
     cells = _rows_of if several_at_once else _classes_of
-    grids = {_video_name(one): cells(_one_scorer(one), names, options) for one in several}
+    videos = [video_name(one) for one in several]
+    refuse_alike(several, videos, "FERAL")
+    grids = {
+        video: cells(_one_scorer(one), names, options)
+        for video, one in zip(videos, several, strict=True)
+    }
     content = {
         "is_multilabel": several_at_once,
         "class_names": {str(number): name for number, name in enumerate(names)},
@@ -137,10 +144,6 @@ def write(several: Sequence[Annotations], options: Options) -> str:
         "splits": {"train": [], "val": [], "test": [], "inference": list(grids)},
     }
     return json.dumps(content, ensure_ascii=False) + "\n"
-
-
-def _video_name(annotations: Annotations) -> str:
-    return annotations.media[0] if len(annotations.media) == 1 else annotations.title
 
 
 def _goes_on_at_once(annotations: Annotations) -> bool:

@@ -26,6 +26,7 @@ from vigilia.timeline.annotations import Annotations, Event
 from vigilia.timeline.formats.boris_project import base_name
 from vigilia.timeline.formats.format import FPS_HINT, Format, Options, readable
 from vigilia.timeline.formats.jsons import json_seconds, parse_json
+from vigilia.timeline.formats.naming import numbered, short_paths, video_name
 from vigilia.timeline.texts import read_text
 
 __all__ = ["LABEL_STUDIO", "is_label_studio", "read", "write"]
@@ -63,7 +64,7 @@ def _short_regions(task: dict[str, Any]) -> Iterator[Any]:
 
 
 def read(path: Path, options: Options) -> tuple[Annotations, ...]:
-    """Reads every task.
+    """Reads every task; of videos with one name, the recordings' names tell more of the path.
 
     Raises:
         LabelError: it is no such file.
@@ -71,17 +72,27 @@ def read(path: Path, options: Options) -> tuple[Annotations, ...]:
     content = parse_json(read_text(path), path)
     if not is_label_studio(content):
         raise LabelError(f"{path} is no export of Label Studio: no task has labels of a timeline")
+    tasks = _tasks(content)
+    videos = [_video(_data(task)) or f"task {n}" for n, task in enumerate(tasks, start=1)]
+    names = numbered(short_paths(videos))
     return tuple(
-        readable(partial(_task, task, number, path, options.fps), f"task {number}", path)
-        for number, task in enumerate(_tasks(content), start=1)
+        readable(partial(_task, task, number, name, path, options.fps), f"task {number}", path)
+        for number, (task, name) in enumerate(zip(tasks, names, strict=True), start=1)
     )
 
 
-def _task(task: Any, number: int, path: Path, told_fps: float | None) -> Annotations:
+def _data(task: Any) -> dict[str, Any]:
+    """What the task is about; in JSON-MIN that stands in the task itself."""
+    if not isinstance(task, dict):
+        return {}
+    return task["data"] if isinstance(task.get("data"), dict) else task
+
+
+def _task(task: Any, number: int, name: str, path: Path, told_fps: float | None) -> Annotations:
     where = f"{path}, task {number}"
     if not isinstance(task, dict):
         raise LabelError(f"{where}: {str(task)[:60]} is no task")
-    data = task["data"] if isinstance(task.get("data"), dict) else task
+    data = _data(task)
     video = _video(data)
     regions = list(_regions(task))
     fps = told_fps or _fps(data, [region for region, _, _ in regions], where)
@@ -94,7 +105,7 @@ def _task(task: Any, number: int, path: Path, told_fps: float | None) -> Annotat
     ]
     return Annotations(
         events=tuple(events),
-        recording=base_name(video) or f"task {number}",
+        recording=name,
         media=(base_name(video),) if video else (),
         fps=fps,
         path=path,
@@ -198,7 +209,7 @@ def _written(annotations: Annotations, number: int, options: Options) -> dict[st
                 f"{annotations.path} holds {len(who)} {kind}s ({', '.join(who[:6])}), of which "
                 f"Label Studio's timeline holds one; choose it with --{kind}"
             )
-    video = annotations.media[0] if len(annotations.media) == 1 else annotations.title
+    video = video_name(annotations)
     regions = list(_written_regions(annotations.events, number, fps))
     sure = [event.confidence for event in annotations.events if event.confidence is not None]
     if sure:

@@ -26,7 +26,7 @@ from vigilia.timeline.formats.boris_project import base_name
 from vigilia.timeline.formats.boris_writing import UNKNOWN_DATE
 from vigilia.timeline.formats.csv_columns import LABEL_NAMES, OTHER_LABEL_NAMES
 from vigilia.timeline.formats.format import TOLD, Format, Options
-from vigilia.timeline.formats.nwb_writing import write
+from vigilia.timeline.formats.nwb_writing import NO_ZONE, write
 from vigilia.timeline.texts import read_bytes
 
 __all__ = ["HDF5_START", "NWB", "read"]
@@ -214,13 +214,17 @@ def _observed(tables: Sequence[Any]) -> tuple[tuple[float, float], ...] | None:
 
 
 def _started(file: Any) -> datetime | None:
-    """By the clock on the wall where it was recorded."""
+    """With the zone that the file tells, if it is not one that stands for none."""
     told = _text(file["session_start_time"][()]) if "session_start_time" in file else ""
+    notes = _text(file["general/notes"][()]) if "general/notes" in file else ""
     try:
-        started = datetime.fromisoformat(told).replace(tzinfo=None)
+        started = datetime.fromisoformat(told)
     except ValueError:
         return None
-    return None if started == datetime.fromisoformat(UNKNOWN_DATE) else started
+    on_the_wall = started.replace(tzinfo=None)
+    if on_the_wall == datetime.fromisoformat(UNKNOWN_DATE):
+        return None
+    return on_the_wall if NO_ZONE in notes else started
 
 
 NWB = Format(

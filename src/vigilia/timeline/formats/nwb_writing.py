@@ -17,7 +17,10 @@ from vigilia.timeline.annotations import Annotations, Event
 from vigilia.timeline.formats.boris_writing import UNKNOWN_DATE
 from vigilia.timeline.formats.format import Options
 
-__all__ = ["write"]
+__all__ = ["NO_ZONE", "write"]
+
+NO_ZONE = "session_start_time: its time zone is not known, UTC stands in its place"
+"""A note in files whose date has no zone, because NWB wants one."""
 
 OWN_COLUMNS = {
     "subject": "Who; empty where nobody is named.",
@@ -40,11 +43,12 @@ def write(several: Sequence[Annotations], options: Options) -> bytes:
     (annotations,) = several
     pynwb, ndx_ethogram, h5py = _libraries(annotations.path)
     started = annotations.started or datetime.fromisoformat(UNKNOWN_DATE)
+    has_zone = started.tzinfo is not None
     file = pynwb.NWBFile(
         session_description="Behaviour, scored from video",
         identifier=annotations.title or str(uuid.uuid4()),
-        # NWB wants a zone; a time that has none is written as if it were UTC.
-        session_start_time=started if started.tzinfo else started.replace(tzinfo=UTC),
+        session_start_time=started if has_zone else started.replace(tzinfo=UTC),
+        notes=None if has_zone else NO_ZONE,
     )
     bouts = [event for event in annotations.events if not event.is_point]
     points = [event for event in annotations.events if event.is_point]
