@@ -257,6 +257,22 @@ def test_everything_that_can_be_pressed_has_a_name_and_can_be_reached(
     assert page.evaluate("document.getAnimations().length") == 0
 
 
+def test_the_skip_link_moves_the_focus_and_nothing_else(
+    open_page: Callable[..., Any], addresses: dict[str, str]
+) -> None:
+    page = open_page(addresses["pen.avi"])
+    page.wait_for_selector("#corrections .empty")
+    page.keyboard.press("ArrowRight")
+    assert page.inner_text("#now .number") == "0:00:04"
+    page.keyboard.press("Tab")
+    assert page.evaluate("document.activeElement.className") == "skip"
+    page.keyboard.press("Enter")
+    page.wait_for_timeout(200)
+    assert page.evaluate("document.activeElement.id") == "main"
+    assert page.inner_text("#now .number") == "0:00:04"
+    assert page.url == addresses["pen.avi"]
+
+
 LIVE: Answers = {
     "session": {"token_needed": False, "allowed": True},
     "formats": [],
@@ -303,6 +319,48 @@ def test_a_lost_connection_is_said_and_what_is_old_looks_old(
     page.wait_for_selector(".tile")
     wait_until(page, "document.body.classList.contains('stale')")
     assert "what you see is old" in page.inner_text("#connection")
+
+
+def test_an_event_stream_that_was_refused_is_opened_again(
+    open_page: Callable[..., Any], addresses: dict[str, str]
+) -> None:
+    page = open_page(addresses["pen.mp4"], LIVE)
+    page.wait_for_selector(".tile")
+    page.service.events = 503
+    page.reload()
+    page.wait_for_selector(".tile")
+    wait_until(page, "document.body.classList.contains('stale')")
+    page.service.events = (
+        'retry: 100000\n\nevent: label\ndata: {"stream": "pen-1", "label": "wake", '
+        '"lag_seconds": 7.5}\n\n'
+    )
+    wait_until(page, "document.body.textContent.includes('lag 7.5 s')")
+
+
+def test_a_service_that_no_longer_knows_the_page_is_given_its_token(
+    open_page: Callable[..., Any], addresses: dict[str, str]
+) -> None:
+    page = open_page(addresses["pen.mp4"] + "#/stream/pen-1", LIVE)
+    page.wait_for_selector("#summary")
+    page.service.events = 401
+    page.reload()
+    page.wait_for_selector("#summary")
+    page.service.answers = {**LIVE, "session": {"token_needed": True, "allowed": False}}
+    page.wait_for_selector("[aria-label=Token]")
+    assert page.inner_text("#connection") == ""
+    page.service.events = "retry: 100000\n\n"
+    page.service.answers = {
+        **LIVE,
+        "POST session": (401, {"error": "that is not the token"}),
+    }
+    page.fill("[aria-label=Token]", "guess")
+    page.keyboard.press("Enter")
+    wait_until(page, "document.body.textContent.includes('not the right one')")
+    page.service.answers = {**LIVE, "POST session": {"token_needed": True, "allowed": True}}
+    page.fill("[aria-label=Token]", "the token")
+    page.keyboard.press("Enter")
+    page.wait_for_selector("#summary")
+    assert ("POST", "session", '{"token":"the token"}') in page.service.asked
 
 
 def test_the_page_of_a_stream_says_how_it_is_doing(
