@@ -427,6 +427,42 @@ def test_empty_and_broken_states_say_what_to_do(
         wait_until(page, f"document.querySelector('#main').textContent.includes('{words}')")
 
 
+@pytest.mark.parametrize(
+    ("status", "words"),
+    [
+        ("running", "no slots that could be shown"),
+        ("stopped", "The stream is stopped"),
+        ("ended", "finished timeline"),
+    ],
+)
+def test_without_a_memory_to_show_the_page_says_why(
+    open_page: Callable[..., Any], addresses: dict[str, str], status: str, words: str
+) -> None:
+    file = stream("pen-1", kind="file", source="/barn/pen.mp4", live=False, status=status)
+    answers = {**LIVE, "streams": [file], "streams/pen-1/memory": {"seconds": 9.0, "stages": []}}
+    page = open_page(addresses["pen.mp4"] + "#/stream/pen-1", answers)
+    page.wait_for_selector("#memory .empty")
+    assert words in page.inner_text("#memory .empty")
+
+
+def test_the_legend_names_what_comes_later(
+    open_page: Callable[..., Any], addresses: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # The stream of events ends and is opened again, so the page asks for what it missed.
+    monkeypatch.setattr(FakeService, "__init__", _with_events("retry: 300\n\n"))
+    page = open_page(addresses["pen.mp4"] + "#/stream/pen-1", LIVE)
+    page.wait_for_selector("#legend li")
+    assert page.locator("#legend li").all_inner_texts() == ["wake", "REM"]
+    page.service.answers = {
+        **LIVE,
+        "streams/pen-1/timeline": segments(
+            (3000.0, 3600.0, "REM", 0.8), (3600.0, 3700.0, "NREM", 0.8), (3700.0, 3701.0, None, 0.0)
+        ),
+    }
+    wait_until(page, "document.querySelectorAll('#legend li').length > 2")
+    assert page.locator("#legend li").all_inner_texts() == ["wake", "NREM", "REM", "unobserved"]
+
+
 def test_a_correction_that_cannot_be_saved_is_said_and_nothing_changes(
     open_page: Callable[..., Any], addresses: dict[str, str]
 ) -> None:
