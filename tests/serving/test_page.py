@@ -12,7 +12,7 @@ import pytest
 
 from vigilia.serving.view_corrections import CorrectionFile
 from vigilia.serving.view_recording import ViewedRecording
-from vigilia.timeline import Interval, Labels, Scores, Segment, Timeline
+from vigilia.timeline import Interval, Labels, Scores, Segment, Timeline, read_labels_of
 
 from .page_fixtures import (
     Answers,
@@ -170,7 +170,7 @@ def test_doubt_is_corrected_by_keyboard_and_undone(
     table = folder / "pen.mp4.corrections.csv"
     (row,) = csv.DictReader(table.open())
     assert (row["start_seconds"], row["end_seconds"]) == ("4", "6")
-    assert (row["label"], row["scorer"]) == ("REM", "Anna")
+    assert (row["label"], row["comment"]) == ("REM", "Anna")
     page.keyboard.press("z")
     page.wait_for_selector("#corrections .empty")
     assert not table.exists()
@@ -192,6 +192,41 @@ def test_arrows_go_from_bout_to_bout_and_letters_in_a_field_do_nothing(
     page.keyboard.type("n1z")
     assert page.inner_text("#review-note") == ""
     assert page.input_value("#by") == "n1z"
+
+
+def saved_for_training(page: Any) -> list[str]:
+    """The lines of the table that the button saves."""
+    with page.expect_download() as waiting:
+        page.click("#corrections button:has-text('Save for training')")
+    return Path(waiting.value.path()).read_text().splitlines()
+
+
+def test_what_two_people_said_of_two_recordings_is_saved_for_training(
+    open_page: Callable[..., Any], addresses: dict[str, str], tmp_path: Path
+) -> None:
+    tables = []
+    for name in ("pen.mp4", "pen.avi"):
+        page = open_page(addresses[name])
+        page.wait_for_selector("#corrections .empty")
+        page.keyboard.press("n")
+        wait_until(page, "document.querySelector('#target').textContent.startsWith('sel')")
+        for person, key in (("Anna, Dr", "3"), ("Ben", "1")):
+            page.fill("#by", person)
+            page.press("#by", "Tab")
+            page.keyboard.press(key)
+            page.wait_for_selector(f"#corrections td:has-text('{person}')")
+        tables.append(saved_for_training(page))
+        for _ in range(2):
+            before = page.locator("#corrections tbody tr").count()
+            page.keyboard.press("z")
+            wait_until(
+                page, f"document.querySelectorAll('#corrections tbody tr').length < {before}"
+            )
+    both = tmp_path / "both.csv"
+    both.write_text("\n".join([*tables[0], *tables[1][1:], ""]))
+    expected = (Interval(4.0, 6.0, "REM"), Interval(7.0, 10.0, "wake"))
+    found = read_labels_of(both, ["/barn/pen.mp4", "/barn/pen.avi"])
+    assert [labels.intervals for labels in found] == [expected, expected]
 
 
 def test_a_video_that_browsers_cannot_play_is_shown_in_single_pictures(
@@ -461,6 +496,65 @@ def test_the_legend_names_what_comes_later(
     }
     wait_until(page, "document.querySelectorAll('#legend li').length > 2")
     assert page.locator("#legend li").all_inner_texts() == ["wake", "NREM", "REM", "unobserved"]
+
+
+def said(id: int, start: float, end: float, label: str | None, by: str = "") -> dict[str, Any]:
+    return {
+        "id": id,
+        "start_seconds": start,
+        "end_seconds": end,
+        "label": label,
+        "by": by,
+        "written_at": 0.0,
+    }
+
+
+def test_the_table_of_a_camera_has_its_name_and_the_time_on_the_wall(
+    open_page: Callable[..., Any], addresses: dict[str, str], tmp_path: Path
+) -> None:
+    answers = {
+        **LIVE,
+        "streams/pen-1/timeline": {
+            **segments((0.0, 3600.0, "wake", 0.9)),
+            "wall_start": 1_795_302_000.0,
+        },
+        "streams/pen-1/corrections": [said(1, 60.0, 70.5, "REM", "Anna"), said(2, 80, 90, None)],
+    }
+    page = open_page(addresses["pen.mp4"] + "#/stream/pen-1", answers)
+    page.wait_for_selector("#corrections table")
+    lines = saved_for_training(page)
+    assert lines == [
+        "recording,start_seconds,end_seconds,label,comment,wall_start",
+        "pen-1,60,70.5,REM,Anna,2026-11-21T23:01:00.000Z",
+        "pen-1,80,90,unobserved,,2026-11-21T23:01:20.000Z",
+    ]
+    table = tmp_path / "pen-1.csv"
+    table.write_text("\n".join([*lines, ""]))
+    (labels,) = read_labels_of(table, ["pen-1"])
+    assert labels.intervals == (Interval(60.0, 70.5, "REM"),)
+
+
+def test_the_table_of_a_folder_counts_in_each_file(
+    open_page: Callable[..., Any], addresses: dict[str, str]
+) -> None:
+    chunks = [
+        {"part": k, "name": f"cam2_{k}.mp4", "offset_seconds": offset}
+        for k, offset in enumerate((0.0, 600.0, None))
+    ]
+    answers = {
+        **LIVE,
+        "streams": [stream("night", kind="folder", source="/srv/cam2", live=False)],
+        "streams/night/timeline": segments((0.0, 1200.0, "wake", 0.9)),
+        "streams/night/corrections": [said(1, 590.0, 610.0, "REM"), said(2, 700.0, 701.0, "wake")],
+        "streams/night/parts": chunks,
+    }
+    page = open_page(addresses["pen.mp4"] + "#/stream/night", answers)
+    page.wait_for_selector("#corrections table")
+    assert saved_for_training(page)[1:] == [
+        "cam2_0.mp4,590,600,REM,",
+        "cam2_1.mp4,0,10,REM,",
+        "cam2_1.mp4,100,101,wake,",
+    ]
 
 
 def test_a_correction_that_cannot_be_saved_is_said_and_nothing_changes(

@@ -3,8 +3,9 @@
 import { api } from "./api.js";
 import { colour } from "./colours.js";
 import { announce, el, fill, save, swatch, table } from "./dom.js";
-import { clock, csvCell, labelText, percent } from "./format.js";
+import { clock, labelText, percent } from "./format.js";
 import { resolve } from "./segments.js";
+import { filesOf, trainingTable } from "./training.js";
 
 const NAME = "vigilia.by";
 
@@ -157,10 +158,8 @@ export class Review {
           ["from", "to", "label", "by", ""], rows)));
   }
 
-  save() {
-    const lines = this.model.resolved.map((one) => [one.start_seconds, one.end_seconds,
-      labelText(one.label), one.by].map(csvCell).join(","));
-    const text = ["start_seconds,end_seconds,label,scorer", ...lines, ""].join("\n");
+  async save() {
+    const text = trainingTable(this.model.resolved, await filesOf(this.stream), this.model.wallStart);
     save(new Blob([text], { type: "text/csv" }), `${this.stream.name}.corrections.csv`);
   }
 }
