@@ -194,6 +194,79 @@ def test_arrows_go_from_bout_to_bout_and_letters_in_a_field_do_nothing(
     assert page.input_value("#by") == "n1z"
 
 
+def drag_with_shift(page: Any, *seconds: float) -> None:
+    """Drags over the timeline of ten seconds, from one moment to others."""
+    box = page.locator("#chart").bounding_box()
+    gutter = 84
+    places = [box["x"] + gutter + one / 10 * (box["width"] - gutter) for one in seconds]
+    page.keyboard.down("Shift")
+    page.mouse.move(places[0], box["y"] + 12)
+    page.mouse.down()
+    for place in places[1:]:
+        page.mouse.move(place, box["y"] + 12)
+    page.mouse.up()
+    page.keyboard.up("Shift")
+
+
+def corrections_in(table: Path) -> list[tuple[float, float, str]]:
+    return [
+        (round(float(row["start_seconds"]), 1), round(float(row["end_seconds"]), 1), row["label"])
+        for row in csv.DictReader(table.open())
+    ]
+
+
+def test_what_is_right_in_a_selection_is_said_bout_by_bout_and_undone_together(
+    open_page: Callable[..., Any], addresses: dict[str, str], folder: Path
+) -> None:
+    page = open_page(addresses["pen.avi"])
+    page.wait_for_selector("#corrections .empty")
+    drag_with_shift(page, 3.0, 5.0, 9.0)
+    assert page.inner_text("#target") == "selection 0:00:03 to 0:00:09"
+    page.keyboard.press("Enter")
+    note = "document.querySelector('#review-note').textContent"
+    wait_until(page, f"{note} === '0:00:03 to 0:00:09 is right, 3 bouts.'")
+    table = folder / "pen.avi.corrections.csv"
+    # The hole from 6 to 7 has no label that could be right.
+    assert corrections_in(table) == [(3.0, 4.0, "wake"), (4.0, 6.0, "NREM"), (7.0, 9.0, "REM")]
+    page.keyboard.press("z")
+    wait_until(page, f"{note} === 'Undone: 0:00:03 to 0:00:09.'")
+    assert page.locator("#corrections .empty").count() == 1
+    assert not table.exists()
+
+
+def test_brackets_choose_what_a_key_labels_and_escape_drops_it(
+    open_page: Callable[..., Any], addresses: dict[str, str], folder: Path
+) -> None:
+    page = open_page(addresses["pen.avi"])
+    page.wait_for_selector("#corrections .empty")
+    page.keyboard.press(".")
+    page.keyboard.press("[")
+    assert page.inner_text("#target") == "selection 0:00:01 to 0:00:04"
+    for _ in range(4):
+        page.keyboard.press(".")
+    page.keyboard.press("]")
+    assert page.inner_text("#target") == "selection 0:00:01 to 0:00:05"
+    page.keyboard.press("Escape")
+    assert page.inner_text("#target") == "bout 0:00:04 to 0:00:06"
+    page.keyboard.press("]")
+    page.keyboard.press("3")
+    page.wait_for_selector("#corrections table")
+    assert corrections_in(folder / "pen.avi.corrections.csv") == [(4.0, 5.0, "REM")]
+    page.keyboard.press("z")
+    page.wait_for_selector("#corrections .empty")
+
+
+def test_where_nothing_is_labelled_nothing_can_be_right(
+    open_page: Callable[..., Any], addresses: dict[str, str], folder: Path
+) -> None:
+    page = open_page(addresses["pen.avi"])
+    page.wait_for_selector("#corrections .empty")
+    drag_with_shift(page, 6.2, 6.8)
+    page.keyboard.press("Enter")
+    wait_until(page, "document.querySelector('#review-note').textContent.includes('no label here')")
+    assert not (folder / "pen.avi.corrections.csv").exists()
+
+
 def saved_for_training(page: Any) -> list[str]:
     """The lines of the table that the button saves."""
     with page.expect_download() as waiting:
@@ -555,6 +628,41 @@ def test_the_table_of_a_folder_counts_in_each_file(
         "cam2_1.mp4,0,10,REM,",
         "cam2_1.mp4,100,101,wake,",
     ]
+
+
+def test_more_bouts_than_anybody_has_looked_at_are_not_right_at_once(
+    open_page: Callable[..., Any], addresses: dict[str, str]
+) -> None:
+    bouts = [(10.0 * k, 10.0 * (k + 1), ("wake", "REM")[k % 2], 0.9) for k in range(300)]
+    answers = {**LIVE, "streams/pen-1/timeline": segments(*bouts)}
+    page = open_page(addresses["pen.mp4"] + "#/stream/pen-1", answers)
+    page.wait_for_selector("#corrections .empty")
+    drag_with_shift(page, 0.0, 5.0, 10.0)
+    page.keyboard.press("Enter")
+    note = "document.querySelector('#review-note').textContent"
+    wait_until(page, f"{note} === 'These are 300 bouts; confirm 200 at most at once.'")
+    assert not [one for one in page.service.asked if one[0] == "POST"]
+
+
+def test_of_several_bouts_those_that_are_saved_stay_and_can_be_undone(
+    open_page: Callable[..., Any], addresses: dict[str, str]
+) -> None:
+    replies = iter([(201, said(7, 0.0, 3000.0, "wake")), (503, {"error": "the disk is full"})])
+    answers = {
+        **LIVE,
+        "streams/pen-1/corrections": [],
+        "POST streams/pen-1/corrections": lambda path: next(replies),
+        "DELETE streams/pen-1/corrections": (204, None),
+    }
+    page = open_page(addresses["pen.mp4"] + "#/stream/pen-1", answers)
+    page.wait_for_selector("#corrections .empty")
+    drag_with_shift(page, 0.0, 5.0, 10.0)
+    page.keyboard.press("Enter")
+    page.wait_for_selector("#corrections table")
+    assert page.inner_text("#review-note") == "1 of 2 are saved: the disk is full"
+    page.keyboard.press("z")
+    page.wait_for_selector("#corrections .empty")
+    assert ("DELETE", "streams/pen-1/corrections?id=7", "") in page.service.asked
 
 
 def test_a_correction_that_cannot_be_saved_is_said_and_nothing_changes(
