@@ -571,6 +571,58 @@ def test_the_legend_names_what_comes_later(
     assert page.locator("#legend li").all_inner_texts() == ["wake", "NREM", "REM", "unobserved"]
 
 
+def test_a_doubt_that_comes_later_is_not_passed_over(
+    open_page: Callable[..., Any], addresses: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(FakeService, "__init__", _with_events("retry: 300\n\n"))
+    page = open_page(addresses["pen.mp4"] + "#/stream/pen-1", LIVE)
+    page.wait_for_selector("#corrections .empty")
+    said = "document.querySelector('#review-note').textContent"
+    page.keyboard.press("n")
+    wait_until(page, f"{said}.startsWith('Doubt 1 of 2: REM')")
+    page.service.answers = {
+        **LIVE,
+        "streams/pen-1/timeline": segments(
+            (3000.0, 3600.0, "REM", 0.8), (3600.0, 3620.0, "NREM", 0.4)
+        ),
+    }
+    wait_until(page, "document.querySelector('#chart').getAttribute('aria-valuemax') === '3620.0'")
+    page.keyboard.press("n")
+    wait_until(page, f"{said}.startsWith('Doubt 1 of 3: NREM')")
+    page.keyboard.press("n")
+    wait_until(page, f"{said}.startsWith('Doubt 3 of 3: wake')")
+    page.keyboard.press("p")
+    wait_until(page, f"{said}.startsWith('Doubt 1 of 3: NREM')")
+    page.keyboard.press("p")
+    wait_until(page, f"{said}.startsWith('Doubt 2 of 3: REM')")
+
+
+def test_half_a_minute_of_doubt_in_a_sure_bout_comes_first(
+    open_page: Callable[..., Any], addresses: dict[str, str]
+) -> None:
+    sure, unsure, later = [0.97, 0.02, 0.01], [0.35, 0.33, 0.32], [0.1, 0.1, 0.8]
+    answers = {
+        **LIVE,
+        "streams/pen-1/timeline": segments(
+            (0.0, 1200.0, "wake", 0.95), (1200.0, 1800.0, "REM", 0.8)
+        ),
+        "streams/pen-1/seconds": {
+            "start_seconds": 0.0,
+            "step_seconds": 1.0,
+            "probabilities": [sure] * 600 + [unsure] * 30 + [sure] * 570 + [later] * 600,
+        },
+    }
+    page = open_page(addresses["pen.mp4"] + "#/stream/pen-1", answers)
+    page.wait_for_selector("#corrections .empty")
+    for told in (
+        "Doubt 1 of 4: wake, 0:10:00 to 0:10:30, confidence 0.35.",
+        "Doubt 2 of 4: REM, 0:20:00 to 0:30:00, confidence 0.80.",
+        "Doubt 3 of 4: wake, 0:00:00 to 0:10:00, confidence 0.97.",
+    ):
+        page.keyboard.press("n")
+        wait_until(page, f"document.querySelector('#review-note').textContent === '{told}'")
+
+
 def said(id: int, start: float, end: float, label: str | None, by: str = "") -> dict[str, Any]:
     return {
         "id": id,

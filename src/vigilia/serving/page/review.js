@@ -3,6 +3,7 @@
 import { api } from "./api.js";
 import { colour } from "./colours.js";
 import { announce, el, fill, save, swatch, table } from "./dom.js";
+import { Doubts } from "./doubts.js";
 import { clock, labelText, percent } from "./format.js";
 import { resolve } from "./segments.js";
 import { filesOf, trainingTable } from "./training.js";
@@ -20,7 +21,7 @@ export class Review {
     Object.assign(this, { nodes, stream, model, handlers });
     this.corrections = [];
     this.selection = null;
-    this.rank = -1;
+    this.doubts = new Doubts(stream, model);
     this.mine = []; // the numbers of what each label made, to undo it
     this.changes = 0;
     nodes.by.value = localStorage.getItem(NAME) ?? "";
@@ -108,7 +109,7 @@ export class Review {
     }
     this.note(`${clock(start)} to ${clock(end)} is ${said.length === 1 ? labelText(said[0][2])
       : `right, ${said.length} bouts`}.`);
-    if (this.rank >= 0) this.next(1, true);
+    if (this.doubts.underWay) await this.next(1, true);
   }
 
   /** Sends [start, end, label] one after the other, up to the first that cannot be saved. */
@@ -152,7 +153,7 @@ export class Review {
     const taken = known.filter((one) => gone.has(one.id));
     this.changes += 1;
     this.corrections = this.corrections.filter((one) => !gone.has(one.id));
-    this.rank = -1;
+    this.doubts.begin();
     this.apply();
     if (problem) {
       this.mine = [...this.mine, own.filter((id) => !gone.has(id))].filter((some) => some.length);
@@ -167,25 +168,17 @@ export class Review {
   }
 
   /** Goes to the next stretch by doubt that nobody has looked at; `by` -1 to the one before. */
-  next(by, quietly = false) {
-    const { predicted, resolved } = this.model;
-    const order = predicted.byDoubt();
-    const touched = (i) => resolved.some((one) =>
-      one.start_seconds < predicted.ends[i] - 1e-6 && one.end_seconds > predicted.starts[i] + 1e-6);
-    let rank = this.rank + by;
-    while (rank >= 0 && rank < order.length && touched(order[rank])) rank += by;
-    if (rank < 0 || rank >= order.length) {
-      if (!quietly || !order.length) this.note(order.length ? "There is none further." : "Nothing is labelled yet.");
-      else this.note("That was the last one.");
+  async next(by, quietly = false) {
+    const one = await this.doubts.step(by, ({ start, end }) => this.model.resolved.some((said) =>
+      said.start_seconds < end - 1e-6 && said.end_seconds > start + 1e-6));
+    if (!one) {
+      this.note(quietly ? "That was the last one." : "There is none further.");
       return;
     }
-    this.rank = rank;
-    const i = order[rank];
-    this.selection = [predicted.starts[i], predicted.ends[i]];
+    this.selection = [one.start, one.end];
     this.handlers.goTo(...this.selection);
-    this.note(`Doubt ${rank + 1} of ${order.length}: ${labelText(this.model.classes[predicted.codes[i]])}, `
-      + `${clock(predicted.starts[i])} to ${clock(predicted.ends[i])}, confidence `
-      + `${predicted.confidences[i].toFixed(2)}.`);
+    this.note(`Doubt ${one.rank} of ${one.count}: ${labelText(this.model.classes[one.code])}, `
+      + `${clock(one.start)} to ${clock(one.end)}, confidence ${one.confidence.toFixed(2)}.`);
   }
 
   note(text) {

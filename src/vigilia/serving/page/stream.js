@@ -32,7 +32,7 @@ export class StreamPage {
       { changed: () => this.corrected(), goTo: (from, to) => this.goTo(from, to), place: () => this.seconds },
     );
     this.chart = new Chart(this.get("chart"), this.get("overview"), this.model, this.view, {
-      seek: (seconds) => { this.review.selection = null; this.review.rank = -1; this.seek(seconds); },
+      seek: (seconds) => { this.review.selection = null; this.review.doubts.begin(); this.seek(seconds); },
       select: (from, to) => this.select(from, to),
       moved: () => this.moved(),
     });
