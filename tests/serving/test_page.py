@@ -166,7 +166,7 @@ def test_doubt_is_corrected_by_keyboard_and_undone(
     page.keyboard.press("3")
     page.wait_for_selector("#corrections table")
     # The next doubt comes by itself.
-    assert "Doubt 2 of 3: REM" in page.inner_text("#review-note")
+    wait_until(page, "document.querySelector('#review-note').textContent.includes('2 of 3: REM')")
     table = folder / "pen.mp4.corrections.csv"
     (row,) = csv.DictReader(table.open())
     assert (row["start_seconds"], row["end_seconds"]) == ("4", "6")
@@ -220,6 +220,7 @@ def test_what_is_right_in_a_selection_is_said_bout_by_bout_and_undone_together(
 ) -> None:
     page = open_page(addresses["pen.avi"])
     page.wait_for_selector("#corrections .empty")
+    page.wait_for_selector("img.picture:not([hidden])")  # it moves the timeline down
     drag_with_shift(page, 3.0, 5.0, 9.0)
     assert page.inner_text("#target") == "selection 0:00:03 to 0:00:09"
     page.keyboard.press("Enter")
@@ -261,6 +262,7 @@ def test_where_nothing_is_labelled_nothing_can_be_right(
 ) -> None:
     page = open_page(addresses["pen.avi"])
     page.wait_for_selector("#corrections .empty")
+    page.wait_for_selector("img.picture:not([hidden])")  # it moves the timeline down
     drag_with_shift(page, 6.2, 6.8)
     page.keyboard.press("Enter")
     wait_until(page, "document.querySelector('#review-note').textContent.includes('no label here')")
@@ -283,11 +285,14 @@ def test_what_two_people_said_of_two_recordings_is_saved_for_training(
         page.wait_for_selector("#corrections .empty")
         page.keyboard.press("n")
         wait_until(page, "document.querySelector('#target').textContent.startsWith('sel')")
-        for person, key in (("Anna, Dr", "3"), ("Ben", "1")):
+        for doubt, person, key in ((2, "Anna, Dr", "3"), (3, "Ben", "1")):
             page.fill("#by", person)
             page.press("#by", "Tab")
             page.keyboard.press(key)
             page.wait_for_selector(f"#corrections td:has-text('{person}')")
+            wait_until(
+                page, f"document.querySelector('#review-note').textContent.includes('{doubt} of 3')"
+            )
         tables.append(saved_for_training(page))
         for _ in range(2):
             before = page.locator("#corrections tbody tr").count()

@@ -94,7 +94,8 @@ export class Review {
       this.note(`These are ${said.length} bouts; confirm ${MOST_AT_ONCE} at most at once.`);
       return;
     }
-    const { made, problem } = await this.send(said);
+    this.sending = this.send(said);
+    const { made, problem } = await this.sending;
     if (made.length) {
       const numbers = new Set(made.map((one) => one.id));
       this.changes += 1;
@@ -128,7 +129,9 @@ export class Review {
   }
 
   /** Takes back what was said last, or what has these numbers. */
-  async undo(ids = this.mine.at(-1)) {
+  async undo(chosen = null) {
+    await this.sending; // what is on its way is what was said last
+    const ids = chosen ?? this.mine.at(-1);
     if (ids === undefined) {
       this.note("There is nothing to undo.");
       return;
