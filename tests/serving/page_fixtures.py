@@ -66,7 +66,7 @@ class FakeService:
     def __init__(self, answers: dict[str, Any]) -> None:
         self.answers = answers
         self.asked: list[tuple[str, str, str]] = []
-        self.events: str | None = "retry: 100000\n\n"
+        self.events: str | int | None = "retry: 100000\n\n"
 
     def __call__(self, route: Any) -> None:
         request = route.request
@@ -75,6 +75,9 @@ class FakeService:
         self.asked.append((request.method, path, request.post_data or ""))
         if plain == "events" and self.events is None:
             route.abort()
+            return
+        if plain == "events" and isinstance(self.events, int):
+            route.fulfill(status=self.events)
             return
         if plain == "events":
             route.fulfill(content_type="text/event-stream", body=self.events)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -35,6 +36,19 @@ def browser() -> Iterator[Any]:
         yield found
 
 
+@contextmanager
+def running(app: Any, port: int = 0) -> Iterator[str]:
+    """Serves in a thread; gives the address."""
+    listening = loopback_socket(port)
+    server = make_server(app)
+    thread = threading.Thread(target=server.run, args=([listening],), daemon=True)
+    thread.start()
+    yield f"http://127.0.0.1:{listening.getsockname()[1]}/"
+    server.should_exit = True
+    thread.join(20)
+    assert not thread.is_alive()
+
+
 @pytest.fixture(scope="module")
 def live(
     browser: Any,
@@ -50,17 +64,12 @@ def live(
         (folder / "serve.toml").write_text(
             f'model = "{model_files["fam"]}"\n[[streams]]\nname = "pen"\nsource = "{source}"\n'
         )
-        with open_service(read_config(folder / "serve.toml")) as (supervisor, app):
-            listening = loopback_socket()
-            server = make_server(app)
-            thread = threading.Thread(target=server.run, args=([listening],), daemon=True)
-            thread.start()
+        with (
+            open_service(read_config(folder / "serve.toml")) as (supervisor, app),
+            running(app) as address,
+        ):
             wait_for(lambda: supervisor.journal.cursor("pen").until_seconds is not None)
-            address = f"http://127.0.0.1:{listening.getsockname()[1]}/"
             yield Live(address, cameras, supervisor)
-            server.should_exit = True
-            thread.join(20)
-            assert not thread.is_alive()
 
 
 @pytest.fixture
@@ -92,7 +101,7 @@ def test_a_camera_is_watched_corrected_and_downloaded_while_it_runs(
 ) -> None:
     page = open_page(live.address)
     page.wait_for_selector(".tile .badge.good")
-    wait_until(page, "document.querySelector('.tile img').naturalWidth > 0")
+    wait_until(page, "document.querySelector('.tile img')?.naturalWidth > 0")
     wait_until(page, "document.querySelector('.tile .facts').textContent.includes('lag')")
     assert "s3cret" not in page.content()
 
@@ -140,3 +149,39 @@ def test_a_camera_that_goes_away_is_said_and_comes_back(
     live.cameras.away.clear()
     page.wait_for_selector(".tile .badge.good")
     assert page.locator(".tile .problem").is_hidden()
+
+
+def test_a_token_opens_the_page_and_is_asked_for_again_after_a_restart(
+    open_page: Callable[..., Any],
+    tmp_path: Path,
+    make_video: Callable[..., Path],
+    model_files: dict[str, Path],
+) -> None:
+    film = make_video(tmp_path / "pen.mp4", 800)
+    (tmp_path / "serve.toml").write_text(
+        f'model = "{model_files["gru"]}"\ntoken = "sixteen characters"\n'
+        f'[[streams]]\nname = "pen"\nsource = "{film}"\nrealtime = true\n'
+    )
+    config = read_config(tmp_path / "serve.toml")
+
+    def give(token: str) -> None:
+        page.fill("[aria-label=Token]", token)
+        page.keyboard.press("Enter")
+
+    with open_service(config) as (_, app), running(app) as address:
+        page = open_page(address + "#/stream/pen")
+        give("sixteen letters??")
+        wait_until(page, "document.body.textContent.includes('not the right one')")
+        give("sixteen characters")
+        page.wait_for_selector("#summary table")
+        assert page.locator("[aria-label=Token]").count() == 0
+        # A recording that still runs, with a memory without slots.
+        page.wait_for_selector("#memory .empty")
+        assert "no slots" in page.inner_text("#memory .empty")
+        assert page.inner_text("#condition .badge") == "running"
+    with open_service(config) as (_, app), running(app, int(address.rsplit(":")[-1].strip("/"))):
+        page.wait_for_selector("[aria-label=Token]")
+        assert "started anew" in page.inner_text("main")
+        give("sixteen characters")
+        page.wait_for_selector("#summary table")
+        assert page.inner_text("#connection") == ""

@@ -18,7 +18,15 @@ from vigilia.serving.view import create_view_app
 from vigilia.serving.view_corrections import CorrectionFile, Said, apply_corrections
 from vigilia.serving.view_guard import loopback_socket
 from vigilia.serving.view_recording import ViewedRecording
-from vigilia.timeline import Interval, Labels, Scores, Segment, Timeline, read_labels
+from vigilia.timeline import (
+    Interval,
+    Labels,
+    Scores,
+    Segment,
+    Timeline,
+    read_labels,
+    read_labels_of,
+)
 from vigilia.timeline.formats import read_annotations
 from vigilia.video import open_video
 
@@ -299,3 +307,42 @@ def test_view_says_at_once_that_there_is_no_video(
 
     assert main(["view", str(tmp_path / "no.mp4"), str(tmp_path)]) == 2
     assert "no.mp4" in capsys.readouterr().err
+
+
+def test_what_two_people_said_of_two_recordings_is_one_table_to_train_on(tmp_path: Path) -> None:
+    tables = []
+    for name in ("pen 1.mp4", "pen 2.mp4"):
+        # Only a .json knows its source.
+        timeline = Timeline(CLASSES, SEGMENTS, source="pen 1.mp4" if name == "pen 1.mp4" else "")
+        file = CorrectionFile(tmp_path / f"{name}.csv", timeline, name)
+        file.add(0.0, 2.0, "REM", "Anna")
+        file.add(2.0, 3.0, "wake", "Ben")
+        tables.append(file.path.read_text().splitlines())
+    both = tmp_path / "both.csv"
+    both.write_text("\n".join([*tables[0], *tables[1][1:], ""]))
+    expected = (Interval(0.0, 2.0, "REM"), Interval(2.0, 3.0, "wake"))
+    found = read_labels_of(both, ["/barn/pen 1.mp4", "/barn/pen 2.mp4"])
+    assert [labels.intervals for labels in found] == [expected, expected]
+
+
+def test_who_said_that_nothing_can_be_seen_is_read_again(tmp_path: Path) -> None:
+    path = tmp_path / "c.csv"
+    CorrectionFile(path, timeline_of_pen()).add(6.0, 7.0, None, "Ben")
+    (again,) = CorrectionFile(path, timeline_of_pen()).corrections
+    assert (again.start_seconds, again.end_seconds, again.label) == (6.0, 7.0, None)
+    assert again.by == "Ben"
+
+
+def test_a_file_with_a_column_of_scorers_is_still_read(tmp_path: Path) -> None:
+    path = tmp_path / "c.csv"
+    path.write_text("start_seconds,end_seconds,label,scorer\n2,3,REM,Anna\n7,8,unobserved,Ben\n")
+    said = CorrectionFile(path, timeline_of_pen()).corrections
+    told = [(one.start_seconds, one.end_seconds, one.label, one.by) for one in said]
+    assert told == [(2.0, 3.0, "REM", "Anna"), (7.0, 8.0, None, "Ben")]
+
+
+def test_corrections_of_several_recordings_are_refused(tmp_path: Path) -> None:
+    path = tmp_path / "c.csv"
+    path.write_text("video,start_seconds,end_seconds,label\na.mp4,1,2,REM\nb.mp4,1,2,REM\n")
+    with pytest.raises(LabelError, match=r"2 recordings \(a.mp4, b.mp4\)"):
+        CorrectionFile(path, timeline_of_pen())

@@ -79,7 +79,7 @@ def view(
         with warnings_as_lines():
             (labels,) = read_labels_of(truth, [video.name], options)
     path = corrections or timeline.with_name(f"{timeline.stem}.corrections.csv")
-    viewed = ViewedRecording(video, found, CorrectionFile(path, found), labels)
+    viewed = ViewedRecording(video, found, CorrectionFile(path, found, video.name), labels)
     listening = loopback_socket(port)
     address = f"http://127.0.0.1:{listening.getsockname()[1]}/"
 

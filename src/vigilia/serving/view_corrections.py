@@ -21,10 +21,9 @@ from vigilia.timeline import (
     Event,
     Segment,
     Timeline,
-    read_annotations,
     write_annotations,
 )
-from vigilia.timeline.annotations import holes_between
+from vigilia.timeline.formats.csv_table import read_rows
 from vigilia.timeline.intervals import ROUNDING_SECONDS
 from vigilia.timeline.timeline import UNOBSERVED
 
@@ -109,13 +108,17 @@ class CorrectionFile:
     Args:
         path: the file; need not exist.
         timeline: what is corrected.
+        video: file name of the recording, for a timeline that does not name its source; training
+            finds the recording by it.
 
     Raises:
-        LabelError: the file cannot be read, or its labels are no classes of the timeline.
+        LabelError: the file cannot be read, is of several recordings, or its labels are no classes
+            of the timeline.
     """
 
-    def __init__(self, path: Path, timeline: Timeline) -> None:
+    def __init__(self, path: Path, timeline: Timeline, video: str = "") -> None:
         self.path = path
+        self._video = timeline.source or video
         self._timeline = timeline
         self._lock = threading.Lock()
         self._corrections: tuple[Said, ...] = ()
@@ -172,44 +175,45 @@ class CorrectionFile:
             )
 
     def _read(self) -> tuple[Said, ...]:
-        (annotations,) = read_annotations(self.path, format="csv")
+        rows = read_rows(self.path)
         written_at = self.path.stat().st_mtime
-        rows: list[tuple[float, float, str | None, str, int]] = [
-            (one.start_seconds, one.end_seconds, one.label, one.scorer, one.row)
-            for one in annotations.events
-        ]
-        start = min([0.0, *(row[0] for row in rows)])
-        for begin, end in holes_between(annotations, start, annotations.end_seconds):
-            rows.append((begin, end, None, "", 0))
-        for begin, end, label, _, number in rows:
+        names = sorted({name for name, _ in rows})
+        if len(names) > 1:
+            raise LabelError(
+                f"{self.path} holds {len(names)} recordings ({', '.join(names[:6])}); "
+                "--corrections names a file of one"
+            )
+        events = sorted((event for _, event in rows), key=lambda event: event.start_seconds)
+        found = []
+        for id, event in enumerate(events, start=1):
+            label = None if event.label in ("", UNOBSERVED) else event.label
             try:
-                self._check(begin, end, label)
+                self._check(event.start_seconds, event.end_seconds, label)
             except OptionError as error:
                 raise LabelError(
-                    f"{self.path}, row {number}: {error}; is it another timeline's? "
+                    f"{self.path}, row {event.row}: {error}; is it another timeline's? "
                     "--corrections names the file of this one"
                 ) from error
-        return tuple(
-            Said(id, begin, end, label, by, written_at)
-            for id, (begin, end, label, by, _) in enumerate(sorted(rows, key=_by_time), start=1)
-        )
+            by = event.comment or event.scorer
+            found.append(Said(id, event.start_seconds, event.end_seconds, label, by, written_at))
+        return tuple(found)
 
     def _write(self, corrections: tuple[Said, ...]) -> None:
         counting = resolve_corrections(corrections)
         if counting:
-            source = self._timeline.source
+            # Who said it is a comment: of several scorers training would ask for one.
             events = tuple(
                 Event(
                     one.start_seconds,
                     one.end_seconds,
                     UNOBSERVED if one.label is None else one.label,
-                    scorer=one.by,
+                    comment=one.by,
                 )
                 for one in counting
             )
-            media = (source,) if source else ()
+            media = (self._video,) if self._video else ()
             write_annotations(
-                Annotations(events, recording=source, media=media), self.path, format="csv"
+                Annotations(events, recording=self._video, media=media), self.path, format="csv"
             )
         else:
             # A table without a row says nothing, and readers refuse it.
@@ -218,10 +222,6 @@ class CorrectionFile:
             except OSError as error:
                 raise OutputError(f"cannot remove {self.path}: {error.strerror}") from error
         self._corrections = corrections
-
-
-def _by_time(row: tuple[float, float, str | None, str, int]) -> float:
-    return row[0]
 
 
 def _joined(segments: Sequence[Segment]) -> tuple[Segment, ...]:

@@ -8,7 +8,7 @@ export const KEYS = [
   ["n p", "the next stretch by doubt, the one before"],
   ["1 … 9", "this bout, or what is selected, is that class"],
   ["0", "nothing can be seen here"],
-  ["Enter", "the label is right"],
+  ["Enter", "the label is right; in a selection, that of each bout"],
   ["[ ]", "the selection starts here, ends here"],
   ["Escape", "no selection"],
   ["z", "undo the last correction"],

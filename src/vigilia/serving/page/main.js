@@ -15,6 +15,7 @@ const themeButton = document.getElementById("theme");
 const dark = matchMedia("(prefers-color-scheme: dark)");
 const MOST_MISSED = 1000;
 let page = null;
+let events = null;
 let visit = 0;
 let missed = []; // events that came while a page was being made
 
@@ -60,6 +61,8 @@ function showError(error) {
   announce(`${heading}. ${error.message}`);
 }
 
+const WHERE_IT_IS = "It is in the service's configuration.";
+
 function askForToken(words) {
   const input = el("input", { type: "password", required: true, autocomplete: "current-password",
     "aria-label": "Token" });
@@ -74,15 +77,22 @@ function askForToken(words) {
       askForToken(error.status === 401 ? "That token is not the right one." : error.message);
     }
   });
+  events?.close(); // or it would ask again while somebody types
+  leave();
   fill(main, stateBox("This service asks for its token", words, form));
   input.focus();
 }
 
-async function route() {
-  const mine = (visit += 1);
+/** Ends the page that is shown, and what is still being made of another. */
+function leave() {
   page?.close();
   page = null;
   missed = [];
+  return (visit += 1);
+}
+
+async function route() {
+  const mine = leave();
   fill(main, el("div", { class: "state waiting", role: "status" }, el("h2", { text: "Loading…" })));
   let opened = null;
   try {
@@ -106,7 +116,7 @@ async function route() {
     }
   } catch (error) {
     if (mine !== visit) return;
-    if (error.status === 401) askForToken("It is in the service's configuration.");
+    if (error.status === 401) askForToken(WHERE_IT_IS);
     else showError(error);
     return;
   }
@@ -125,10 +135,12 @@ function tell(kind, event) {
   return undefined;
 }
 
-let events = null;
-
 function hear() {
   events?.close();
+  const up = () => {
+    connection.textContent = "";
+    document.body.classList.remove("stale");
+  };
   events = listen({
     label: (event) => tell("label", event),
     status: (event) => {
@@ -137,14 +149,15 @@ function hear() {
       if (known === false && event.status !== "removed") route();
     },
     correction: (event) => tell("correction", event),
-    reset: () => { if (location.hash.startsWith("#/stream/") || page?.act) page?.take("reset", {}); else route(); },
-    up: () => {
-      connection.textContent = "";
-      document.body.classList.remove("stale");
-    },
+    reset: () => { if (page?.act) page.take("reset", {}); else route(); },
+    up,
     down: () => {
       connection.textContent = "Connection lost, what you see is old; trying again…";
       document.body.classList.add("stale");
+    },
+    refused: () => {
+      up(); // nothing old is shown any more
+      askForToken(`The service was started anew. ${WHERE_IT_IS}`);
     },
   });
 }
@@ -156,11 +169,16 @@ async function start() {
   } catch (error) {
     if (error.status === 0) { showError(error); return; }
   }
-  if (!session.allowed) { askForToken("It is in the service's configuration."); return; }
+  if (!session.allowed) { askForToken(WHERE_IT_IS); return; }
   hear();
   await route();
 }
 
+// Followed as a link it would be another address, and the page would be made anew.
+document.querySelector(".skip").addEventListener("click", (event) => {
+  event.preventDefault();
+  main.focus();
+});
 window.addEventListener("hashchange", async () => {
   await route();
   main.focus();

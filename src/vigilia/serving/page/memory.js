@@ -4,6 +4,15 @@ import { api } from "./api.js";
 import { el, fill, table } from "./dom.js";
 import { clock, duration, labelText, percent } from "./format.js";
 
+const NO_SLOTS = "This model's memory has no slots that could be shown, or nothing is in them yet.";
+const AWAY = "Nothing is read now: no frames come.";
+const NOTHING = {
+  ended: "A finished timeline does not hold what the model attended to.",
+  stopped: "The stream is stopped, and its model reads nothing.",
+  failed: "The stream has failed, and its model reads nothing.",
+  waiting: AWAY,
+  reconnecting: AWAY,
+};
 const HISTORY = 240;
 const BAR_HEIGHT = 76;
 const MAP_HEIGHT = 96;
@@ -39,9 +48,7 @@ export class MemoryView {
       return;
     }
     fill(this.host,
-      el("p", { class: "empty", text: this.stream.live
-        ? "This model's memory has no slots that could be shown, or nothing is in them yet."
-        : "A finished timeline does not hold what the model attended to." }),
+      el("p", { class: "empty", text: NOTHING[this.stream.status] ?? NO_SLOTS }),
       el("p", { class: "note", text: "While a stream runs under vigilia serve, this shows which past "
         + "moments the model reads, and how much of its attention each of them gets." }));
   }

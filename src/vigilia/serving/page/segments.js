@@ -88,16 +88,6 @@ export class Segments {
     return resample(this.grid, from, to, columns, G);
   }
 
-  /** Indices from the least confident to the most; holes are left out. */
-  byDoubt() {
-    if (!this.doubts) {
-      const seen = [];
-      for (let i = 0; i < this.length; i += 1) if (this.codes[i] >= 0) seen.push(i);
-      this.doubts = seen.sort((a, b) => this.confidences[a] - this.confidences[b] || a - b);
-    }
-    return this.doubts;
-  }
-
   /** These segments with corrections in their place: ascending [{start, end, code}], no overlap. */
   corrected(corrections) {
     if (!corrections.length) return this;

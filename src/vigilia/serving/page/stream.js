@@ -6,11 +6,10 @@ import { colour } from "./colours.js";
 import { fill } from "./dom.js";
 import { clock, duration, labelText, wall } from "./format.js";
 import { MemoryView } from "./memory.js";
-import { makeModel } from "./model.js";
+import { extend, makeModel } from "./model.js";
 import { showBouts, showCondition, showLabels, showLegend, showNow } from "./panel.js";
 import { openPlayer } from "./player.js";
 import { Review } from "./review.js";
-import { Segments } from "./segments.js";
 import { showDownloads, Summary } from "./summary.js";
 import { View } from "./view.js";
 
@@ -33,7 +32,7 @@ export class StreamPage {
       { changed: () => this.corrected(), goTo: (from, to) => this.goTo(from, to), place: () => this.seconds },
     );
     this.chart = new Chart(this.get("chart"), this.get("overview"), this.model, this.view, {
-      seek: (seconds) => { this.review.selection = null; this.review.rank = -1; this.seek(seconds); },
+      seek: (seconds) => { this.review.selection = null; this.review.doubts.begin(); this.seek(seconds); },
       select: (from, to) => this.select(from, to),
       moved: () => this.moved(),
     });
@@ -253,6 +252,7 @@ export class StreamPage {
     if (kind === "reset") { this.review.load(); this.more(); return; }
     if (event.stream !== this.stream.name) return;
     if (kind !== "correction") showCondition(this.get("condition"), Object.assign(this.stream, event));
+    if (kind === "status") this.memory.update();
     if (kind === "correction") {
       if (!this.review.corrections.some((one) => one.id === event.id) || event.removed) this.review.load();
     } else if (kind === "label") {
@@ -268,8 +268,8 @@ export class StreamPage {
     const told = await allSegments(this.stream.name, () => {}, last).catch(() => null);
     if (!told || this.closed) return;
     const wasWhole = this.view.isWhole;
-    model.predicted = model.predicted.extended(Segments.from(told.segments, model.classes));
-    model.extent.end = model.predicted.end;
+    extend(model, told.segments);
+    showLegend(this.get("legend"), model);
     this.view.setExtent(model.extent.start, model.extent.end);
     if (wasWhole) this.view.fit();
     else if (this.following) this.view.show(model.extent.end - this.view.span, model.extent.end);

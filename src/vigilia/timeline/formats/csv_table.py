@@ -35,7 +35,7 @@ from vigilia.timeline.texts import refuse_cut_label
 from vigilia.timeline.timeline import UNOBSERVED
 from vigilia.timeline.times import parse_number, parse_seconds
 
-__all__ = ["CSV", "read"]
+__all__ = ["CSV", "read", "read_rows"]
 
 HOLE_SECONDS = 1.0
 HOLE_FRAMES = 5
@@ -48,17 +48,9 @@ def read(path: Path, options: Options) -> tuple[Annotations, ...]:
     Raises:
         LabelError: the columns are not those of annotations, or the file is half-written.
     """
-    table = read_table(path)
-    columns = find_columns(table, options)
-    refuse_two_kinds_of_decimals(
-        table, (columns.start, columns.end, columns.duration, columns.time)
-    )
+    table, columns = _open(path, options)
     if not table.rows:
         return (Annotations((), path=path),)
-    if not table.ended and columns.label == len(table.header) - 1:
-        *before, last = table.rows
-        labels = [row.cells[columns.label] for row in before]
-        refuse_cut_label(last.cells[columns.label], labels, path, last.number)
     return tuple(
         readable(
             partial(_recording, table, rows, columns, options, video, observation),
@@ -68,6 +60,38 @@ def read(path: Path, options: Options) -> tuple[Annotations, ...]:
         )
         for (video, observation), rows in _split(table, columns).items()
     )
+
+
+def read_rows(path: Path) -> list[tuple[str, Event]]:
+    """Every row of a table of bouts and the recording it names, `unobserved` ones among them.
+
+    `read` tells of those only as time that nobody observed.
+
+    Raises:
+        LabelError: it is no table of bouts in seconds, or the file is half-written.
+    """
+    options = Options()
+    table, columns = _open(path, options)
+    if columns.start is None:
+        raise LabelError(f"{path} has no column of starts; found {table.names}")
+    _refuse_short(table, table.rows, columns)
+    return [
+        (table.cell(row, columns.video), _bout(table, row, columns, options)[1])
+        for row in table.rows
+    ]
+
+
+def _open(path: Path, options: Options) -> tuple[Table, Columns]:
+    table = read_table(path)
+    columns = find_columns(table, options)
+    refuse_two_kinds_of_decimals(
+        table, (columns.start, columns.end, columns.duration, columns.time)
+    )
+    if table.rows and not table.ended and columns.label == len(table.header) - 1:
+        *before, last = table.rows
+        labels = [row.cells[columns.label] for row in before]
+        refuse_cut_label(last.cells[columns.label], labels, path, last.number)
+    return table, columns
 
 
 def _recording(
