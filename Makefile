@@ -4,7 +4,7 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN = $(VENV)/bin
 JOBS ?= 3
-EXTRAS = dev,train,formats,events,serve,export,bench,nwb,mqtt,scale,docs
+EXTRAS = dev,train,formats,events,serve,export,bench,nwb,mqtt,scale,docs,page
 
 .PHONY: demo test page-test cluster-test lint types docs check format clean help weights
 
@@ -32,9 +32,8 @@ demo: $(VENV)/.ready
 test: $(VENV)/.ready
 	OMP_NUM_THREADS=1 $(BIN)/pytest --numprocesses $(JOBS) --dist loadfile --no-loadscope-reorder
 
-# The page in the system's Chromium: `make test` skips these where Playwright is not installed.
+# The page in the system's Chromium: `make test` skips these where there is none.
 page-test: $(VENV)/.ready
-	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[page]'
 	OMP_NUM_THREADS=1 $(BIN)/pytest tests/serving/test_page.py tests/serving/test_live_page.py
 
 # Cameras on a cluster of several nodes: real time needs a machine that does nothing else.
