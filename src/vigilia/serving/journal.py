@@ -292,10 +292,12 @@ class Journal:
 
     def forget(self, name: str) -> None:
         """Deletes the results, corrections and declaration of a stream."""
-        with self._lock, transaction(self._database) as run:
-            for table in ("results", "segments", "parts", "corrections"):
-                run(f"DELETE FROM {table} WHERE stream = ?", (name,))
-            run("DELETE FROM streams WHERE name = ?", (name,))
+        with self._lock:
+            with transaction(self._database) as run:
+                for table in ("results", "segments", "parts", "corrections"):
+                    run(f"DELETE FROM {table} WHERE stream = ?", (name,))
+                run("DELETE FROM streams WHERE name = ?", (name,))
+            # Not before that is done: who cannot be forgotten now goes on.
             self._cursors.pop(name, None)
             self._wall_starts.pop(name, None)
 

@@ -237,11 +237,17 @@ class Supervisor:
         """
         with self._changing:
             watched = self._named(name)
-            self.host.stop([watched])
-            self.journal.notes.undeclare(name)
-            if forget:
-                self._snapshots.forget(name)
-                self.journal.forget(name)
+            # Before it is stopped: what waits to be written then is behind its name.
+            watched.forgotten = forget
+            try:
+                self.host.stop([watched])
+                self.journal.notes.undeclare(name)
+                if forget:
+                    self._snapshots.forget(name)
+                    self.journal.forget(name)
+            except BaseException:
+                watched.forgotten = False  # it is still there
+                raise
             del self._streams[name]
             self.hub.publish("status", {"stream": name, "status": "removed", "problem": ""})
 
