@@ -64,7 +64,7 @@ def open_service(
     )
     with ExitStack() as stack:
         try:
-            config.data.mkdir(parents=True, exist_ok=True)
+            config.data.mkdir(mode=0o700, parents=True, exist_ok=True)
         except OSError as error:
             raise OutputError(f"{config.data}: cannot be made ({error.strerror})") from error
         stack.enter_context(only_one(config.data))
