@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+import sqlite3
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -292,3 +293,22 @@ def test_a_camera_whose_packets_give_no_picture_is_connected_again(
         wait_for(lambda: service.until("barn") > 1, 20)
         wait_for(lambda: service.status("barn") == "reconnecting", 20)
         assert "nothing could be decoded" in service.supervisor.get("barn").problem
+
+
+def test_a_camera_that_is_first_seen_while_the_journal_is_locked_begins_when_it_is_not(
+    serve: Callable[..., Service], tmp_path: Path, make_video: Callable[..., Path]
+) -> None:
+    with LoopedCameras({"barn": make_video(tmp_path / "film.mp4", 80)}) as cameras:
+        service = serve(tmp_path / "data")
+        options = StreamOptions("barn", cameras.address("barn"), "address")
+        watched = service.supervisor.add(options, running=False)
+        other = sqlite3.connect(tmp_path / "data" / "journal.sqlite", isolation_level=None)
+        other.execute("BEGIN IMMEDIATE")
+        began = time.time()
+        service.supervisor.host.start(watched)
+        wait_for(lambda: "locked" in service.supervisor.problem)
+        other.execute("ROLLBACK")
+        wait_for(lambda: service.until("barn") > 2)
+        assert service.status("barn") == "running"
+        assert service.journal.wall_start("barn") == pytest.approx(began, abs=10)
+    tiles(list(service.reader.rows("barn")))

@@ -151,21 +151,40 @@ def test_what_cannot_be_forgotten_now_goes_on(
     same(service, offline)
 
 
-def test_a_locked_journal_is_waited_for(
+def test_a_locked_journal_is_waited_for_at_the_start_and_later(
     serve: Serve, tmp_path: Path, recording: Path, offline: Timeline
 ) -> None:
     service = serve(tmp_path)
     service.supervisor.add(file_options(recording), running=False)
     other = sqlite3.connect(tmp_path / "journal.sqlite", isolation_level=None)
-    wait_for(lambda: service.status("pen") == "stopped")
-    service.journal.claim("pen", {})
+    other.execute("BEGIN IMMEDIATE")
     service.supervisor.host.start(service.supervisor.get("pen"), again=True)
+    wait_for(lambda: "locked" in service.supervisor.problem)
+    assert service.status("pen") == "waiting"
+    assert "locked" in service.supervisor.get("pen").problem
+    other.execute("ROLLBACK")
     wait_for(lambda: service.until("pen") > 0)
+    assert service.supervisor.problem == ""
     other.execute("BEGIN IMMEDIATE")
     wait_for(lambda: "locked" in service.supervisor.problem)
     other.execute("ROLLBACK")
     wait_for(lambda: service.status("pen") == "ended")
     same(service, offline)
+
+
+def test_what_waits_for_the_journal_can_be_stopped(
+    serve: Serve, tmp_path: Path, recording: Path
+) -> None:
+    service = serve(tmp_path)
+    service.supervisor.add(file_options(recording), running=False)
+    other = sqlite3.connect(tmp_path / "journal.sqlite", isolation_level=None)
+    other.execute("BEGIN IMMEDIATE")
+    service.supervisor.host.start(service.supervisor.get("pen"), again=True)
+    wait_for(lambda: service.supervisor.problem)
+    assert service.supervisor.host.stop(service.supervisor.streams), "its thread has ended"
+    assert service.status("pen") == "stopped"
+    assert service.supervisor.problem == ""
+    other.execute("ROLLBACK")
 
 
 def test_stopped_and_started_it_goes_on(
