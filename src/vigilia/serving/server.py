@@ -128,6 +128,7 @@ def serve(
             open_service(config, make_host=make_host) as (supervisor, app),
         ):
             ending = Ending(supervisor)
+            ending.watch()
             make_server(
                 app,
                 on_ready=lambda: on_ready(f"http://{shown}:{port}"),

@@ -141,8 +141,13 @@ class Supervisor:
 
     @property
     def alive(self) -> bool:
-        """Whether the thread that steps is there."""
+        """Whether the thread that steps is there, and does not hang."""
         return self.host.alive
+
+    @property
+    def broken(self) -> Exception | None:
+        """The error that ended the stepping; None if none did."""
+        return self.host.broken
 
     @property
     def write_failures(self) -> int:
