@@ -1,6 +1,9 @@
 """Kills the service hundreds of times at random moments and compares its labels with a whole run.
 
-python benchmarks/service_kills.py --kills 300 --streams 3
+A camera cannot be seen twice: of one, every second must be labelled or a hole, and what was written
+before a kill must stand.
+
+python benchmarks/service_kills.py --kills 300 --streams 3 --camera-kills 30
 """
 
 from __future__ import annotations
@@ -9,6 +12,7 @@ import argparse
 import itertools
 import os
 import signal
+import subprocess
 import sys
 import tempfile
 import time
@@ -26,14 +30,14 @@ from vigilia.serving.supervisor import Supervisor
 from vigilia.stream import StreamClassifier
 
 
-def serve(model: StreamClassifier, folder: Path, videos: list[Path]) -> None:
-    """What is killed: serves until every recording is read."""
+def serve(model: StreamClassifier, folder: Path, streams: list[StreamOptions]) -> None:
+    """What is killed: serves until every recording is read; a camera has no end."""
     journal = Journal(folder / "journal.sqlite")
     supervisor = Supervisor(
-        model, journal, folder / "snapshots", most_streams=len(videos), snapshot_seconds=0.05
+        model, journal, folder / "snapshots", most_streams=len(streams), snapshot_seconds=0.05
     )
-    for number, path in enumerate(videos):
-        supervisor.add(StreamOptions(str(number), str(path), "file"))
+    for options in streams:
+        supervisor.add(options)
     while any(one.status != "ended" for one in supervisor.streams):
         for one in supervisor.streams:
             if one.status == "failed":
@@ -45,7 +49,7 @@ def serve(model: StreamClassifier, folder: Path, videos: list[Path]) -> None:
 
 
 def one_life(
-    model: StreamClassifier, folder: Path, videos: list[Path], seconds: float | None
+    model: StreamClassifier, folder: Path, streams: list[StreamOptions], seconds: float | None
 ) -> int:
     """A process that serves, killed after so many seconds; its exit status, -9 if it was killed.
 
@@ -55,7 +59,7 @@ def one_life(
     child = os.fork()
     if child == 0:
         try:
-            serve(model, folder, videos)
+            serve(model, folder, streams)
             os._exit(0)
         except BaseException as error:
             print(f"wrong: {type(error).__name__}: {error}", flush=True)
@@ -77,10 +81,7 @@ def what_is_wrong(folder: Path, videos: list[Path], truths: list[vigilia.Timelin
     journal = Journal(folder / "journal.sqlite")
     reader = Reader(journal.path)
     for number, (path, truth) in enumerate(zip(videos, truths, strict=True)):
-        rows = list(reader.rows(str(number)))
-        for (_, end, _), (start, _, _) in itertools.pairwise(rows):
-            if abs(end - start) > 1e-6:
-                wrong.append(f"{path.name}: {end} s to {start} s is labelled twice or never")
+        wrong += untiled(path.name, list(reader.rows(str(number))))
         cursor = journal.reopen(str(number))
         if tuple(reader.segments(cursor, -1e15, 1e15, most=10**7)) != truth.segments:
             wrong.append(f"{path.name}: other segments than an unbroken run")
@@ -90,10 +91,46 @@ def what_is_wrong(folder: Path, videos: list[Path], truths: list[vigilia.Timelin
     return wrong
 
 
+def untiled(name: str, rows: list[tuple[float, float, bytes | None]]) -> list[str]:
+    """Seconds labelled twice or never."""
+    return [
+        f"{name}: {end} s to {start} s is labelled twice or never"
+        for (_, end, _), (start, _, _) in itertools.pairwise(rows)
+        if abs(end - start) > 1e-6
+    ]
+
+
+def kill_with_a_camera(
+    model: StreamClassifier, data: Path, kills: int, random: np.random.Generator
+) -> list[str]:
+    """What is wrong after so many kills of a service that watches a camera."""
+    path, folder = film(data / "camera.mkv", 30, ticks_a_second=8), data / "camera"
+    command = [sys.executable, "-m", "vigilia.serving.looped_camera", str(path), "--port", "0"]
+    wrong: list[str] = []
+    before: list[tuple[float, float, bytes | None]] = []
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as camera:
+        assert camera.stderr is not None
+        streams = [StreamOptions("camera", camera.stderr.readline().strip(), "address")]
+        for _ in range(kills):
+            status = one_life(model, folder, streams, float(random.uniform(1.0, 4.0)))
+            if status != -signal.SIGKILL:
+                wrong.append(f"the service ended with {status}")
+            rows = list(Reader(folder / "journal.sqlite").rows("camera"))
+            wrong += untiled("camera", rows)
+            if rows[: len(before)] != before:
+                wrong.append("camera: what was written before a kill is gone or another")
+            before = rows
+        camera.kill()
+    if kills and not any(probabilities is not None for *_, probabilities in before):
+        wrong.append("camera: nothing was ever labelled")
+    return wrong
+
+
 def main() -> int:
     """Soaks, and says what came of it."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--kills", type=int, default=300)
+    parser.add_argument("--camera-kills", type=int, default=30)
     parser.add_argument("--streams", type=int, default=3)
     parser.add_argument("--seconds", type=int, default=60, help="length of each recording")
     parser.add_argument("--seed", type=int, default=0)
@@ -111,6 +148,7 @@ def main() -> int:
         for number, path in enumerate(videos):
             film(path, options.seconds, options.seed + number, hole_seconds=5)
         truths = [vigilia.run(path, model=model) for path in videos]
+        streams = [StreamOptions(str(n), str(path), "file") for n, path in enumerate(videos)]
         whole = 2.0
         fresh = True
         while not wrong:
@@ -119,7 +157,7 @@ def main() -> int:
             folder = data / f"round-{rounds}"
             at = time.monotonic()
             status = one_life(
-                model, folder, videos, None if last else float(random.uniform(0, whole))
+                model, folder, streams, None if last else float(random.uniform(0, whole))
             )
             resumes += not fresh
             if status == -signal.SIGKILL:
@@ -134,11 +172,13 @@ def main() -> int:
             rounds, fresh = rounds + 1, True
             if last:
                 break
+        wrong += kill_with_a_camera(model, data, options.camera_kills, random)
     for line in wrong:
         print(f"wrong: {line}")
     print(
         f"{kills} kills, {resumes} resumes, {rounds} rounds of {options.streams} recordings of "
-        f"{options.seconds} s, {len(wrong)} things wrong, {time.monotonic() - began:.0f} s"
+        f"{options.seconds} s, {options.camera_kills} kills with a camera, "
+        f"{len(wrong)} things wrong, {time.monotonic() - began:.0f} s"
     )
     return 1 if wrong else 0
 

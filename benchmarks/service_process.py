@@ -50,19 +50,25 @@ def small_model(path: Path) -> None:
     save_model(model.eval(), path)
 
 
-def film(path: Path, seconds: int, seed: int = 0, *, hole_seconds: int = 0) -> Path:
-    """Noise whose brightness jumps, 8 small frames a second, with a hole in the middle if asked."""
+def film(
+    path: Path, seconds: int, seed: int = 0, *, hole_seconds: int = 0, ticks_a_second: int = 1000
+) -> Path:
+    """Noise whose brightness jumps, 8 small frames a second, with a hole in the middle if asked.
+
+    With 8 ticks a second FFmpeg knows at once how fast a camera is, with more it looks for seconds.
+    """
     random = np.random.default_rng(seed)
     with av.open(str(path), "w") as container:
         stream = container.add_stream("mpeg4", rate=8)
         stream.width, stream.height, stream.pix_fmt = 64, 48, "yuv420p"
-        stream.codec_context.time_base = stream.time_base = Fraction(1, 1000)
+        stream.codec_context.time_base = stream.time_base = Fraction(1, ticks_a_second)
         for number in range(8 * seconds):
             level = np.random.default_rng(seed + number // 11).integers(0, 200)
             picture = (random.integers(0, 56, (48, 64, 3)) + level).astype(np.uint8)
             frame = av.VideoFrame.from_ndarray(picture, format="rgb24")
-            hole = 1000 * hole_seconds if number > 4 * seconds else 0
-            frame.pts, frame.time_base = 125 * number + hole, Fraction(1, 1000)
+            hole = ticks_a_second * hole_seconds if number > 4 * seconds else 0
+            frame.pts = ticks_a_second * number // 8 + hole
+            frame.time_base = Fraction(1, ticks_a_second)
             container.mux(stream.encode(frame))
         container.mux(stream.encode(None))
     return path

@@ -16,6 +16,7 @@ from fastapi.testclient import TestClient
 from serving.helpers import wait_for
 from vigilia.errors import OutputError
 from vigilia.installation import install_command
+from vigilia.serving import views
 from vigilia.serving.attention import memory_attention
 from vigilia.serving.config import ServeConfig, WebhookOptions, read_config
 from vigilia.serving.hub import Hub
@@ -77,6 +78,18 @@ def test_timeline_summary_and_exports_are_those_of_an_offline_run(
     read = Timeline.read(tmp_path / "a.json")
     assert read.segments == offline.segments
     assert read.scores == offline.scores
+
+
+def test_a_file_of_too_many_probabilities_is_refused_in_one_line(
+    client: TestClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(views, "MOST_EXPORTED_STEPS", 5)
+    answer = client.get(f"{PEN}/export?format=json")
+    assert answer.status_code == 400
+    assert "more than 5 steps" in answer.json()["error"]
+    assert len(answer.json()["error"].splitlines()) == 1
+    assert client.get(f"{PEN}/export?format=json&from=0&to=3").status_code == 200
+    assert client.get(f"{PEN}/export?format=csv").status_code == 200, "it holds none"
 
 
 def test_every_format_can_be_downloaded_or_says_why_not(client: TestClient, tmp_path: Path) -> None:

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import socket
+import sqlite3
 import threading
 import time
 from collections.abc import Callable, Iterator
+from contextlib import closing, suppress
 from pathlib import Path
 
+import av
 import numpy as np
 import pytest
 
@@ -242,7 +245,70 @@ def test_a_camera_that_falls_silent_is_said_to(
     with LoopedCameras({"barn": make_video(tmp_path / "film.mp4", 40)}) as cameras:
         service = serve(tmp_path / "data")
         service.supervisor.add(StreamOptions("barn", cameras.address("barn"), "address"))
-        wait_for(lambda: service.until("barn") > 1)
+        wait_for(lambda: service.until("barn") > 1, 20)
         cameras.frozen.add("barn")
         wait_for(lambda: service.status("barn") == "reconnecting")
         assert "nothing came for 1 s" in service.supervisor.get("barn").problem
+
+
+def broken_from_the_middle(film: Path, target: Path) -> Path:
+    """The packets of a film; those of its second half hold nothing that could be decoded."""
+    with av.open(str(film)) as source, av.open(str(target), "w", format="mpegts") as sink:
+        stream = sink.add_stream_from_template(source.streams.video[0])
+        packets = [one for one in source.demux(source.streams.video[0]) if one.size]
+        for number, packet in enumerate(packets):
+            sent = packet
+            if number >= len(packets) // 2:
+                sent = av.Packet(b"\0\0\1\xb6\xc0\xc0\xc0")
+                sent.pts, sent.dts, sent.time_base = packet.pts, packet.dts, packet.time_base
+            sent.stream = stream
+            sink.mux(sent)
+    return target
+
+
+def test_a_camera_whose_packets_give_no_picture_is_connected_again(
+    serve: Callable[..., Service],
+    tmp_path: Path,
+    make_video: Callable[..., Path],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(decoder, "NO_PICTURE_SECONDS", 0.5)
+    film = broken_from_the_middle(make_video(tmp_path / "film.ts", 400), tmp_path / "broken.ts")
+    data = film.read_bytes()
+    broken = len(data) - 188 * 200
+    with closing(socket.create_server(("127.0.0.1", 0))) as server:
+
+        def show() -> None:
+            connection, _ = server.accept()
+            with connection, suppress(OSError):  # until it hangs up
+                connection.sendall(data[:broken])
+                for start in range(broken, len(data), 188):
+                    connection.sendall(data[start : start + 188])
+                    time.sleep(0.01)
+
+        threading.Thread(target=show, daemon=True).start()
+        service = serve(tmp_path / "data")
+        address = f"tcp://127.0.0.1:{server.getsockname()[1]}"
+        service.supervisor.add(StreamOptions("barn", address, "address"))
+        wait_for(lambda: service.until("barn") > 1, 20)
+        wait_for(lambda: service.status("barn") == "reconnecting", 20)
+        assert "nothing could be decoded" in service.supervisor.get("barn").problem
+
+
+def test_a_camera_that_is_first_seen_while_the_journal_is_locked_begins_when_it_is_not(
+    serve: Callable[..., Service], tmp_path: Path, make_video: Callable[..., Path]
+) -> None:
+    with LoopedCameras({"barn": make_video(tmp_path / "film.mp4", 80)}) as cameras:
+        service = serve(tmp_path / "data")
+        options = StreamOptions("barn", cameras.address("barn"), "address")
+        watched = service.supervisor.add(options, running=False)
+        other = sqlite3.connect(tmp_path / "data" / "journal.sqlite", isolation_level=None)
+        other.execute("BEGIN IMMEDIATE")
+        began = time.time()
+        service.supervisor.host.start(watched)
+        wait_for(lambda: "locked" in service.supervisor.problem)
+        other.execute("ROLLBACK")
+        wait_for(lambda: service.until("barn") > 2)
+        assert service.status("barn") == "running"
+        assert service.journal.wall_start("barn") == pytest.approx(began, abs=10)
+    tiles(list(service.reader.rows("barn")))

@@ -18,6 +18,7 @@ from pathlib import Path
 import pytest
 
 from serving.helpers import Service, file_options, tiles, wait_for
+from vigilia.serving import stepping, writing
 from vigilia.serving.ending import Ending
 from vigilia.serving.looped_camera import LoopedCameras
 from vigilia.serving.reading import Reader
@@ -144,3 +145,89 @@ def test_a_camera_that_hangs_does_not_hold_up_the_others(
         assert (tmp_path / "data" / "snapshots" / f"{name}.safetensors").exists()
         assert service.status(name) == "stopped"
     assert os.path.exists(service.journal.path)
+
+
+def hurt(service: Service, error: Exception | None, hanging: threading.Event) -> None:
+    """The next steps raise an error, or hang."""
+
+    def poll() -> list:
+        if error is not None:
+            raise error
+        hanging.wait()
+        return []
+
+    service.supervisor.host._engine.poll = poll
+
+
+def test_an_error_that_ends_the_stepping_ends_the_process_with_status_1(
+    serve: Callable[..., Service], tmp_path: Path, recording: Path
+) -> None:
+    service = serve(tmp_path)
+    left: list[int] = []
+    ending = Ending(service.supervisor, leave=left.append)
+    ending.watch()
+    service.supervisor.add(file_options(recording))
+    wait_for(lambda: service.until("pen") > 2)
+    assert left == []
+    hurt(service, RuntimeError("the device is gone"), threading.Event())
+    wait_for(lambda: left)
+    assert left == [1]
+    assert "the device is gone" in service.supervisor.problem
+    with pytest.raises(sqlite3.ProgrammingError):
+        service.journal.wall_start("pen")
+
+
+def test_a_step_that_hangs_is_no_health_and_a_full_disk_is(
+    serve: Callable[..., Service],
+    tmp_path: Path,
+    recording: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(stepping, "HANGS_SECONDS", 1.0)
+    service = serve(tmp_path)
+    service.supervisor.add(file_options(recording))
+    wait_for(lambda: service.until("pen") > 2)
+    monkeypatch.setattr(writing, "_MOST_RETRY_SECONDS", 0.1)
+    with closing(sqlite3.connect(tmp_path / "journal.sqlite", isolation_level=None)) as other:
+        other.execute("BEGIN IMMEDIATE")
+        wait_for(lambda: service.supervisor.problem)
+        time.sleep(1.5)
+        assert service.supervisor.alive, "it waits for the disk"
+    hanging = threading.Event()
+    hurt(service, None, hanging)
+    wait_for(lambda: not service.supervisor.alive)
+    assert "longer than" in service.supervisor.problem
+    hanging.set()
+    wait_for(lambda: service.supervisor.alive)
+
+
+@pytest.mark.long
+def test_a_process_whose_stepping_ends_ends_with_status_1(
+    tmp_path: Path, recording: Path, model_files: dict[str, Path]
+) -> None:
+    config = tmp_path / "serve.toml"
+    config.write_text(
+        f'bind = "127.0.0.1:0"\nmodel = "{model_files["fam"]}"\n'
+        f'[[streams]]\nname = "pen"\nsource = "{recording}"\n'
+    )
+    code = (
+        "from vigilia.engine import StepEngine\n"
+        "from vigilia.cli.serve import serve\n"
+        "from pathlib import Path\n"
+        "poll, polls = StepEngine.poll, []\n"
+        "def hurt(self, **options):\n"
+        "    polls.append(1)\n"
+        "    if len(polls) > 8:\n"
+        "        raise RuntimeError('the device is gone')\n"
+        "    return poll(self, **options)\n"
+        "StepEngine.poll = hurt\n"
+        f"serve(Path({str(config)!r}))\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, timeout=120, check=False
+    )
+    assert done.returncode == 1
+    assert "the device is gone" in done.stderr
+    assert "to be started anew" in done.stderr
+    with closing(sqlite3.connect(tmp_path / "vigilia-data" / "journal.sqlite")) as database:
+        assert database.execute("PRAGMA integrity_check").fetchone() == ("ok",)

@@ -91,15 +91,21 @@ def test_from_a_copy_of_the_disk_at_any_moment_the_stream_goes_on_to_the_same_la
         resumed.close()
 
 
+def fill(service: Service) -> sqlite3.Connection:
+    """What is allocated is nearly used up, and no more is to be had."""
+    database = service.journal._database
+    for number in range(160):
+        database.execute("INSERT INTO results VALUES ('a', ?, ?, zeroblob(12))", (number, number))
+    used = database.execute("PRAGMA page_count").fetchone()[0]
+    database.execute(f"PRAGMA max_page_count = {used}")
+    return database
+
+
 def test_a_full_disk_stops_the_labels_and_loses_none(
     serve: Serve, tmp_path: Path, recording: Path, offline: Timeline
 ) -> None:
     service = serve(tmp_path)
-    database = service.journal._database
-    for number in range(160):  # what is allocated is nearly used up
-        database.execute("INSERT INTO results VALUES ('a', ?, ?, zeroblob(12))", (number, number))
-    used = database.execute("PRAGMA page_count").fetchone()[0]
-    database.execute(f"PRAGMA max_page_count = {used}")
+    database = fill(service)
     service.supervisor.add(file_options(recording))
     wait_for(lambda: "full" in service.supervisor.problem)
     written = len(list(service.reader.rows("pen")))
@@ -111,21 +117,74 @@ def test_a_full_disk_stops_the_labels_and_loses_none(
     same(service, offline)
 
 
-def test_a_locked_journal_is_waited_for(
+def test_a_stream_may_be_forgotten_while_the_disk_is_full_and_the_others_go_on(
+    serve: Serve, tmp_path: Path, recording: Path, offline: Timeline
+) -> None:
+    service = serve(tmp_path)
+    service.supervisor.add(file_options(recording), running=False)
+    database = fill(service)
+    service.supervisor.add(file_options(recording, "other"))
+    wait_for(lambda: "full" in service.supervisor.problem)
+    service.supervisor.remove("other", forget=True)  # what waits to be written is its
+    database.execute("PRAGMA max_page_count = 1000000")
+    service.supervisor.start("pen")
+    wait_for(lambda: service.status("pen") == "ended")
+    assert service.supervisor.alive
+    same(service, offline)
+    assert service.journal.cursor("other") is None
+    assert list(service.reader.rows("other")) == []
+
+
+def test_what_cannot_be_forgotten_now_goes_on(
+    serve: Serve, tmp_path: Path, recording: Path, offline: Timeline
+) -> None:
+    service = serve(tmp_path)
+    service.supervisor.add(file_options(recording))
+    wait_for(lambda: service.until("pen") > 2)
+    other = sqlite3.connect(tmp_path / "journal.sqlite", isolation_level=None)
+    other.execute("BEGIN IMMEDIATE")
+    with pytest.raises(sqlite3.OperationalError):
+        service.supervisor.remove("pen", forget=True)
+    other.execute("ROLLBACK")
+    service.supervisor.start("pen")
+    wait_for(lambda: service.status("pen") == "ended")
+    same(service, offline)
+
+
+def test_a_locked_journal_is_waited_for_at_the_start_and_later(
     serve: Serve, tmp_path: Path, recording: Path, offline: Timeline
 ) -> None:
     service = serve(tmp_path)
     service.supervisor.add(file_options(recording), running=False)
     other = sqlite3.connect(tmp_path / "journal.sqlite", isolation_level=None)
-    wait_for(lambda: service.status("pen") == "stopped")
-    service.journal.claim("pen", {})
+    other.execute("BEGIN IMMEDIATE")
     service.supervisor.host.start(service.supervisor.get("pen"), again=True)
+    wait_for(lambda: "locked" in service.supervisor.problem)
+    assert service.status("pen") == "waiting"
+    assert "locked" in service.supervisor.get("pen").problem
+    other.execute("ROLLBACK")
     wait_for(lambda: service.until("pen") > 0)
+    assert service.supervisor.problem == ""
     other.execute("BEGIN IMMEDIATE")
     wait_for(lambda: "locked" in service.supervisor.problem)
     other.execute("ROLLBACK")
     wait_for(lambda: service.status("pen") == "ended")
     same(service, offline)
+
+
+def test_what_waits_for_the_journal_can_be_stopped(
+    serve: Serve, tmp_path: Path, recording: Path
+) -> None:
+    service = serve(tmp_path)
+    service.supervisor.add(file_options(recording), running=False)
+    other = sqlite3.connect(tmp_path / "journal.sqlite", isolation_level=None)
+    other.execute("BEGIN IMMEDIATE")
+    service.supervisor.host.start(service.supervisor.get("pen"), again=True)
+    wait_for(lambda: service.supervisor.problem)
+    assert service.supervisor.host.stop(service.supervisor.streams), "its thread has ended"
+    assert service.status("pen") == "stopped"
+    assert service.supervisor.problem == ""
+    other.execute("ROLLBACK")
 
 
 def test_stopped_and_started_it_goes_on(

@@ -105,6 +105,11 @@ class RayHost:
         return ""
 
     @property
+    def broken(self) -> Exception | None:
+        """See `Host`."""
+        return self._loop.broken
+
+    @property
     def alive(self) -> bool:
         """See `Host`."""
         return self._loop.alive

@@ -2,6 +2,7 @@
 
 fields.py, stream_options.py, config.py   one validated file
 cursor.py, journal*.py, reading.py        results on disk before anybody hears of them
+seconds.py                                and read again, however long a stream is
 snapshots.py, snapshot_pace.py            where a stream goes on after a kill, and how often
 retention.py                              what is forgotten
 wall_grid.py, cameras.py, recordings.py   sources that come and go -> samples on one clock
@@ -16,7 +17,7 @@ hub.py, event_stream.py                   who is told: pages, `webhooks.py`, `mq
 attention.py, pictures.py, views.py       what the page wants to see; `summary.py`, `downloads.py`
 schema*.py, guard.py, room.py, routes*.py the API, and whom it answers
 metrics.py, logs.py, protocol.py, heap.py how it is run
-app.py, server.py, single.py, ending.py   the process
+app.py, server.py, single.py, ending.py   the process; `waiting.py`, while it cannot begin
 view*.py, stills.py, page/                the same page over a finished recording
 looped_camera.py                          a camera for trials and tests
 """

@@ -3,6 +3,10 @@
 Told to end, it saves the streams at once, beside the requests that are still answered.
 What hangs (a camera that does not let go, a step that takes long, a request without an end) is left
 behind: the journal is closed and the process goes. Nothing is lost by that but a newer snapshot.
+
+If an error ends the stepping, the process goes at once with status 1, so that who looks after it
+(systemd, Docker) starts it anew. Nothing is saved then: what is remembered may be ahead of what is
+written.
 """
 
 from __future__ import annotations
@@ -11,6 +15,7 @@ import logging
 import os
 import sys
 import threading
+import time
 from collections.abc import Callable
 
 from vigilia.serving.supervisor import Supervisor
@@ -23,6 +28,8 @@ MOST_SECONDS = 8.0
 """From the signal to the end of the process."""
 
 _CLOSE_SECONDS = 1.0
+
+_LOOK_SECONDS = 0.5
 
 
 class Ending:
@@ -56,6 +63,10 @@ class Ending:
             self._timer.start()
             self.save()
 
+    def watch(self) -> None:
+        """From here on, the process ends if the stepping does."""
+        threading.Thread(target=self._watch, name="vigilia-watching", daemon=True).start()
+
     def save(self) -> None:
         """Begins to stop and save the streams; does not wait. May be called again."""
         if self._saving is None:
@@ -75,6 +86,15 @@ class Ending:
         _flush()
         self._leave(0 if self._saved.is_set() else 1)
 
+    def _watch(self) -> None:
+        while self._saving is None:
+            error = self._supervisor.broken
+            if error is not None:
+                log.error("ended, to be started anew", extra={"why": f"stepping: {error}"})
+                self._go(1)
+                return
+            time.sleep(_LOOK_SECONDS)
+
     def _save(self) -> None:
         self._supervisor.close()
         self._saved.set()
@@ -83,11 +103,14 @@ class Ending:
         """The time is over."""
         saved = self._saved.is_set()
         log.warning("ended by force", extra={"why": "" if saved else "a step or a stream hangs"})
+        self._go(0 if saved else 1)
+
+    def _go(self, status: int) -> None:
         closing = threading.Thread(target=self._supervisor.journal.close, daemon=True)
         closing.start()
         closing.join(_CLOSE_SECONDS)
         _flush()
-        self._leave(0 if saved else 1)
+        self._leave(status)
 
 
 def _flush() -> None:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import dataclasses
 import logging
-from collections.abc import Iterator
+import sqlite3
+from collections.abc import Callable, Iterator
+from typing import TypeVar
 
 import av
 
@@ -26,6 +28,14 @@ __all__ = ["Feeding", "open_camera"]
 
 log = logging.getLogger("vigilia.serving")
 
+T = TypeVar("T")
+
+_RETRY_SECONDS = 0.5
+
+
+class _StoppedError(Exception):
+    """The stream is to end while it waits for the journal."""
+
 
 class Feeding:
     """Makes the pieces of streams.
@@ -35,6 +45,9 @@ class Feeding:
         model: of the engine.
         ledger: says how far streams are labelled.
         snapshots: of the streams.
+
+    Attributes:
+        waiting: streams that cannot begin, since the journal cannot be used now; and why.
     """
 
     def __init__(
@@ -49,6 +62,7 @@ class Feeding:
         self._model = model
         self._ledger = ledger
         self._snapshots = snapshots
+        self.waiting: dict[str, str] = {}
 
     def pieces(self, watched: Watched, watch: Watch) -> Iterator[Piece]:
         """Everything a stream has to say from here on; runs in its thread.
@@ -56,18 +70,22 @@ class Feeding:
         Raises:
             VigiliaError: it cannot go on; the message says why.
         """
+        try:
+            yield from self._pieces(watched, watch)
+        except _StoppedError:
+            return
+
+    def _pieces(self, watched: Watched, watch: Watch) -> Iterator[Piece]:
         options = watched.options
         engine_name = watched.engine_name
         gate = GateOptions() if options.gate else None
         if not options.live:
-            self._ledger.claim(
-                watched.name,
-                {
-                    "recording": recording_identity(options.source, follow=options.follow),
-                    "max_gap_seconds": options.max_gap_seconds,
-                    "gate": None if gate is None else dataclasses.asdict(gate),
-                },
-            )
+            identity = {
+                "recording": recording_identity(options.source, follow=options.follow),
+                "max_gap_seconds": options.max_gap_seconds,
+                "gate": None if gate is None else dataclasses.asdict(gate),
+            }
+            self._kept(watched, watch, lambda: self._ledger.claim(watched.name, identity))
         snapshot = self._snapshot(watched)
         place = Place(start(self._model).window)
         if snapshot is not None:
@@ -82,6 +100,21 @@ class Feeding:
             if watch.stopped.is_set():
                 return  # what the end of the samples flushed is not an end
             yield piece
+
+    def _kept(self, watched: Watched, watch: Watch, use: Callable[[], T]) -> T:
+        """What the journal says, or writes, as soon as that works."""
+        try:
+            while True:
+                try:
+                    return use()
+                except sqlite3.Error as error:
+                    problem = f"the journal cannot be used now ({error}); is the disk full?"
+                    self.waiting[watched.name] = problem
+                    watch.report("waiting", problem)
+                if watch.wait(_RETRY_SECONDS):
+                    raise _StoppedError
+        finally:
+            self.waiting.pop(watched.name, None)
 
     def _place_of_camera(self, watched: Watched, snapshot: Snapshot) -> Place:
         """Where a camera's frames go on.
@@ -131,18 +164,23 @@ class Feeding:
             watch,
             fps=self._model.preprocessing.fps,
             max_gap_seconds=watched.options.max_gap_seconds,
-            wall_start=self._ledger.wall_start(watched.name),
-            on_wall_start=lambda wall: self._note_wall_start(watched.name, wall),
+            wall_start=self._wall_start(watched, watch),
+            on_wall_start=lambda wall: self._note_wall_start(watched, watch, wall),
             until_seconds=self._ledger.until_seconds(watched.name) or 0.0,
         )
 
-    def _note_wall_start(self, name: str, wall: float) -> None:
-        self._ledger.wall_start(name, wall)
+    def _wall_start(
+        self, watched: Watched, watch: Watch, seconds: float | None = None
+    ) -> float | None:
+        return self._kept(watched, watch, lambda: self._ledger.wall_start(watched.name, seconds))
+
+    def _note_wall_start(self, watched: Watched, watch: Watch, wall: float) -> None:
+        self._wall_start(watched, watch, wall)
 
     def _recording(self, watched: Watched, watch: Watch, place: Place) -> Iterator[Sample | Gap]:
         options = watched.options
         if options.wall_start is not None:
-            self._ledger.wall_start(watched.name, options.wall_start)
+            self._wall_start(watched, watch, options.wall_start)
 
         def note(reader: object) -> None:
             assert isinstance(reader, VideoReader)

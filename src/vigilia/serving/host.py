@@ -52,7 +52,8 @@ class Host(Protocol):
 
     Attributes:
         problem: why results cannot be written now, or nothing is stepped; empty if all is well.
-        alive: whether the thread that takes results is there.
+        alive: whether the thread that takes results is there, and does not hang.
+        broken: the error that ended it; None if none did.
         snapshot_failures: snapshots that could not be written.
     """
 
@@ -61,6 +62,9 @@ class Host(Protocol):
 
     @property
     def alive(self) -> bool: ...
+
+    @property
+    def broken(self) -> Exception | None: ...
 
     @property
     def snapshot_failures(self) -> int: ...

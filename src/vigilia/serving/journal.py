@@ -29,7 +29,9 @@ from vigilia.errors import OptionError, OutputError
 from vigilia.serving.cursor import Appended, Cursor, Row, advance
 from vigilia.serving.journal_notes import Notes
 from vigilia.serving.journal_rows import (
+    NotNowError,
     another,
+    may_pass,
     reason,
     refuse_another,
     stored,
@@ -55,7 +57,8 @@ class Journal:
         notes: what people told the service.
 
     Raises:
-        OutputError: it cannot be made or opened, or is no journal of this version.
+        OutputError: it cannot be made or opened, or is no journal of this version. A `NotNowError`
+            if that may pass: the disk is full, the file is locked.
     """
 
     def __init__(self, path: Path, *, busy_seconds: float = 2.0) -> None:
@@ -70,9 +73,15 @@ class Journal:
             self._database = sqlite3.connect(
                 path, timeout=busy_seconds, isolation_level=None, check_same_thread=False
             )
-            self._set_up()
+            try:
+                self._set_up()
+            except BaseException:
+                self._database.close()
+                raise
             self.notes = Notes(self._database, self._lock)
         except (OSError, sqlite3.Error) as error:
+            if may_pass(error):
+                raise NotNowError(f"the journal cannot be opened ({reason(error)})") from error
             raise OutputError(
                 f"{path}: the journal cannot be opened ({reason(error)}); "
                 "name another folder with `data`, or free this one"
@@ -98,7 +107,8 @@ class Journal:
                 f"{self.path}: the journal is damaged; restore a copy or move it away"
             )
         self._database.executescript(TABLES)
-        run(f"PRAGMA user_version = {FORMAT}")
+        if found == 0:  # one that is there can be opened on a full disk
+            run(f"PRAGMA user_version = {FORMAT}")
 
     # Streams and their results.
 
@@ -292,10 +302,12 @@ class Journal:
 
     def forget(self, name: str) -> None:
         """Deletes the results, corrections and declaration of a stream."""
-        with self._lock, transaction(self._database) as run:
-            for table in ("results", "segments", "parts", "corrections"):
-                run(f"DELETE FROM {table} WHERE stream = ?", (name,))
-            run("DELETE FROM streams WHERE name = ?", (name,))
+        with self._lock:
+            with transaction(self._database) as run:
+                for table in ("results", "segments", "parts", "corrections"):
+                    run(f"DELETE FROM {table} WHERE stream = ?", (name,))
+                run("DELETE FROM streams WHERE name = ?", (name,))
+            # Not before that is done: who cannot be forgotten now goes on.
             self._cursors.pop(name, None)
             self._wall_starts.pop(name, None)
 

@@ -2,17 +2,46 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import sqlite3
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
-from vigilia.errors import OptionError
+from vigilia.errors import OptionError, OutputError
 from vigilia.serving.cursor import Cursor, Row
 from vigilia.timeline.timeline import Segment
 
-__all__ = ["another", "reason", "refuse_another", "stored", "stored_segment", "transaction"]
+__all__ = [
+    "NotNowError",
+    "another",
+    "may_pass",
+    "reason",
+    "refuse_another",
+    "stored",
+    "stored_segment",
+    "transaction",
+]
+
+_PASSING = {
+    sqlite3.SQLITE_BUSY,
+    sqlite3.SQLITE_LOCKED,
+    sqlite3.SQLITE_FULL,
+    sqlite3.SQLITE_IOERR,  # what a full disk is called, too
+}
+
+
+class NotNowError(OutputError):
+    """The journal cannot be used now, but may be later: the disk is full, the file is locked."""
+
+
+def may_pass(error: Exception) -> bool:
+    """Whether what the system says may pass by itself, or once somebody makes room."""
+    if isinstance(error, sqlite3.Error):
+        # The lowest byte of a code says what it is, the others where.
+        return (getattr(error, "sqlite_errorcode", None) or 0) & 0xFF in _PASSING
+    return getattr(error, "errno", None) in (errno.ENOSPC, errno.EDQUOT)
 
 
 @contextmanager

@@ -20,7 +20,7 @@ from vigilia.serving.ledger import Ledger, SnapshotStore, Writer
 from vigilia.serving.results import ResultTaker
 from vigilia.serving.running_streams import Running
 from vigilia.serving.snapshot_pace import snapshot_pace
-from vigilia.serving.stepping import StepThread, StepTimes
+from vigilia.serving.stepping import HANGS_SECONDS, StepThread, StepTimes
 from vigilia.serving.stream_options import StreamOptions
 from vigilia.serving.watched import Watched
 from vigilia.stream import StreamClassifier
@@ -72,7 +72,7 @@ class LocalHost:
             batch=batch or (_CPU_BATCH if on_cpu else _GPU_BATCH),
             drop_oldest=True,
         )
-        feeding = Feeding(self._engine, model, ledger=ledger, snapshots=snapshots)
+        self._feeding = Feeding(self._engine, model, ledger=ledger, snapshots=snapshots)
         self._taker = ResultTaker(
             self._engine,
             ledger,
@@ -80,7 +80,7 @@ class LocalHost:
             snapshots,
             snapshot_seconds=self._pace if snapshot_seconds is None else lambda: snapshot_seconds,
         )
-        self._running = Running(self._engine, self._taker, feeding, ledger, hub)
+        self._running = Running(self._engine, self._taker, self._feeding, ledger, hub)
         self._steps = StepThread(
             self._engine,
             self._taker,
@@ -97,7 +97,14 @@ class LocalHost:
         """See `Host`."""
         if self._steps.broken is not None:
             return f"stepping has ended: {self._steps.broken}"
-        return self._writer.problem
+        if self._steps.hangs:
+            return f"a step has taken longer than {HANGS_SECONDS:.0f} s"
+        return self._writer.problem or next(iter(list(self._feeding.waiting.values())), "")
+
+    @property
+    def broken(self) -> Exception | None:
+        """See `Host`."""
+        return self._steps.broken
 
     @property
     def alive(self) -> bool:

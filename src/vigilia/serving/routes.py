@@ -30,7 +30,7 @@ from vigilia.serving.shared_answer import SharedAnswer
 from vigilia.serving.stream_options import stream_options
 from vigilia.serving.summary import summary_view
 from vigilia.serving.view_recording import MEDIA_TYPES
-from vigilia.serving.views import grid, stream_view, timeline_of, timeline_view
+from vigilia.serving.views import stream_view, timeline_of, timeline_view
 from vigilia.serving.watched import Watched
 
 __all__ = ["routes"]
@@ -150,10 +150,7 @@ def of_results(router: APIRouter, room: Room) -> None:
         end: To = _END,
         points: Annotated[int, Query(ge=1, le=20_000)] = 4000,
     ) -> SecondsView:
-        cursor = cursor_of(name)
-        anchor = cursor.start_seconds or 0.0
-        scores = room.reader.scores(cursor, start, end)
-        return grid(scores, anchor_seconds=anchor, cell_seconds=cursor.cell_seconds, points=points)
+        return room.reader.points(cursor_of(name), start, end, points=points)
 
     @router.get("/streams/{name}/memory")
     def memory(name: str) -> MemoryView:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import socket
+import sqlite3
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
@@ -18,6 +19,7 @@ from vigilia.serving.ending import Ending
 from vigilia.serving.heap import few_heaps
 from vigilia.serving.hub import Hub
 from vigilia.serving.journal import Journal
+from vigilia.serving.journal_rows import NotNowError, may_pass
 from vigilia.serving.logs import set_up_logs
 from vigilia.serving.metrics import Metrics
 from vigilia.serving.mqtt import Mqtt
@@ -25,6 +27,7 @@ from vigilia.serving.protocol import PatientProtocol
 from vigilia.serving.retention import Pruner
 from vigilia.serving.single import only_one
 from vigilia.serving.supervisor import MakeHost, Supervisor
+from vigilia.serving.waiting import Waiting
 from vigilia.serving.webhooks import Webhooks
 
 try:
@@ -53,7 +56,8 @@ def open_service(
         make_host: who steps the streams; by default a device of this machine.
 
     Raises:
-        VigiliaError: the model, the data folder or a label file cannot be used.
+        VigiliaError: the model, the data folder or a label file cannot be used. A `NotNowError`
+            if the journal cannot be, but may later.
     """
     model = chosen_model(
         config.model,
@@ -64,7 +68,7 @@ def open_service(
     )
     with ExitStack() as stack:
         try:
-            config.data.mkdir(parents=True, exist_ok=True)
+            config.data.mkdir(mode=0o700, parents=True, exist_ok=True)
         except OSError as error:
             raise OutputError(f"{config.data}: cannot be made ({error.strerror})") from error
         stack.enter_context(only_one(config.data))
@@ -90,13 +94,24 @@ def open_service(
             mqtt = Mqtt(config.mqtt, hub, lambda: supervisor.streams)
             stack.callback(mqtt.close)
             metrics.mqtt = lambda: mqtt.connected
-        for options in config.streams:
-            supervisor.add(options)
-        supervisor.add_declared()
+        with _perhaps_later():
+            for options in config.streams:
+                supervisor.add(options)
+            supervisor.add_declared()
         pruner = Pruner(journal, lambda: supervisor.streams, config.retention_days)
         stack.callback(pruner.close)
         metrics.pruned = lambda: pruner.pruned
         yield supervisor, app
+
+
+@contextmanager
+def _perhaps_later() -> Iterator[None]:
+    try:
+        yield
+    except sqlite3.Error as error:
+        if may_pass(error):
+            raise NotNowError(f"the journal cannot be used ({error})") from error
+        raise
 
 
 def serve(
@@ -106,6 +121,8 @@ def serve(
     on_ready: Callable[[str], None] = lambda address: None,
 ) -> None:
     """Serves until it is told to end (SIGTERM, Ctrl-C); then ends within `ending.MOST_SECONDS`.
+
+    While the disk is full or the journal locked, it waits, and /readyz says why.
 
     Args:
         config: what to serve.
@@ -125,9 +142,10 @@ def serve(
     try:
         with (
             contextlib.closing(listening),
-            open_service(config, make_host=make_host) as (supervisor, app),
+            _opened(config, listening, make_host) as (supervisor, app),
         ):
             ending = Ending(supervisor)
+            ending.watch()
             make_server(
                 app,
                 on_ready=lambda: on_ready(f"http://{shown}:{port}"),
@@ -138,6 +156,25 @@ def serve(
         if ending is not None:
             ending.finish()
         raise
+
+
+@contextmanager
+def _opened(
+    config: ServeConfig, listening: socket.socket, make_host: MakeHost | None
+) -> Iterator[tuple[Supervisor, FastAPI]]:
+    """`open_service`, as soon as that works."""
+    with ExitStack() as stack:
+        with ExitStack() as until_then:
+            waiting = None
+            while True:
+                try:
+                    service = stack.enter_context(open_service(config, make_host=make_host))
+                    break
+                except NotNowError as error:
+                    if waiting is None:
+                        waiting = until_then.enter_context(Waiting(listening))
+                    waiting.wait(str(error))
+        yield service
 
 
 def make_server(

@@ -9,6 +9,7 @@ memory starts empty; what the journal has stays.
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import json
 from dataclasses import dataclass, replace
@@ -56,12 +57,18 @@ class SnapshotFolder:
     """The snapshots of all streams, a file each.
 
     Args:
-        folder: made if absent.
+        folder: made if absent, for its owner only: the half-filled clips are pictures.
         model_hash: of the model that is to go on.
     """
 
     def __init__(self, folder: Path, model_hash: str) -> None:
         folder.mkdir(parents=True, exist_ok=True)
+        with contextlib.suppress(OSError):  # not ours, or a file system without modes
+            folder.chmod(0o700)
+        # What a kill left of a file that was being written; nobody else writes here.
+        for left in folder.glob(".*.tmp"):
+            with contextlib.suppress(OSError):
+                left.unlink()
         self._folder = folder
         self._model_hash = model_hash
 

@@ -25,6 +25,9 @@ T = TypeVar("T")
 
 _LOOK_EVERY_SECONDS = 0.25
 
+HANGS_SECONDS = 300.0
+"""A step, or the snapshot behind it, that takes longer will not come back: no real one does."""
+
 StepTimes = Callable[[float, int], None]
 """Told the seconds and the rows of every batch."""
 
@@ -40,7 +43,7 @@ class StepThread:
         on_step: told of every batch.
 
     Attributes:
-        broken: what ended the stepping; told by /healthz, so that whoever watches starts us anew.
+        broken: what ended the stepping; the process ends with it, to be started anew.
     """
 
     def __init__(
@@ -60,14 +63,20 @@ class StepThread:
         self._calls = Calls(self._wake)
         self._stopping = threading.Event()
         self.broken: Exception | None = None
+        self._seen_at = time.monotonic()
         taker.writer.on_retry = self._between_tries
         self._thread = threading.Thread(target=self._run, name="vigilia-steps", daemon=True)
         self._thread.start()
 
     @property
     def alive(self) -> bool:
-        """Whether it runs."""
-        return self._thread.is_alive()
+        """Whether it runs, and does not hang."""
+        return self._thread.is_alive() and not self.hangs
+
+    @property
+    def hangs(self) -> bool:
+        """Whether it has been at one thing for too long; waiting for a full disk is none."""
+        return time.monotonic() - self._seen_at > HANGS_SECONDS
 
     def call(self, function: Callable[[], T]) -> T:
         """Runs a function between two steps and waits for its result."""
@@ -88,6 +97,7 @@ class StepThread:
     def _run(self) -> None:
         try:
             while not self._stopping.is_set():
+                self._seen_at = time.monotonic()
                 self._calls.run()
                 self._poll()
             self._calls.run()
@@ -116,5 +126,6 @@ class StepThread:
 
     def _between_tries(self, seconds: float) -> bool:
         """Waits while results cannot be written; False if the service is ending."""
+        self._seen_at = time.monotonic()
         self._calls.run()
         return not self._stopping.wait(seconds)

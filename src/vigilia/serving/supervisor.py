@@ -141,8 +141,13 @@ class Supervisor:
 
     @property
     def alive(self) -> bool:
-        """Whether the thread that steps is there."""
+        """Whether the thread that steps is there, and does not hang."""
         return self.host.alive
+
+    @property
+    def broken(self) -> Exception | None:
+        """The error that ended the stepping; None if none did."""
+        return self.host.broken
 
     @property
     def write_failures(self) -> int:
@@ -237,11 +242,17 @@ class Supervisor:
         """
         with self._changing:
             watched = self._named(name)
-            self.host.stop([watched])
-            self.journal.notes.undeclare(name)
-            if forget:
-                self._snapshots.forget(name)
-                self.journal.forget(name)
+            # Before it is stopped: what waits to be written then is behind its name.
+            watched.forgotten = forget
+            try:
+                self.host.stop([watched])
+                self.journal.notes.undeclare(name)
+                if forget:
+                    self._snapshots.forget(name)
+                    self.journal.forget(name)
+            except BaseException:
+                watched.forgotten = False  # it is still there
+                raise
             del self._streams[name]
             self.hub.publish("status", {"stream": name, "status": "removed", "problem": ""})
 

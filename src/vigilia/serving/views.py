@@ -8,19 +8,17 @@ from __future__ import annotations
 import dataclasses
 import math
 
-import numpy as np
-
+from vigilia.errors import OptionError
 from vigilia.serving.cursor import Cursor
 from vigilia.serving.reading import Reader
-from vigilia.serving.schema import Correction, SecondsView, SegmentView, Stream, TimelineView
+from vigilia.serving.schema import Correction, SegmentView, Stream, TimelineView
 from vigilia.serving.view_corrections import Said, apply_corrections
 from vigilia.serving.watched import Watched
 from vigilia.stream import StreamClassifier
-from vigilia.timeline import Labels, Scores, Segment, Timeline
+from vigilia.timeline import Labels, Segment, Timeline
 
 __all__ = [
     "correction_view",
-    "grid",
     "stream_view",
     "timeline_of",
     "timeline_view",
@@ -28,6 +26,8 @@ __all__ = [
 
 MOST_SEGMENTS = 20_000
 MOST_EXPORTED_SEGMENTS = 2_000_000
+MOST_EXPORTED_STEPS = 200_000
+"""With their probabilities: 4.6 days of two-second strides, some 200 MB while they are written."""
 
 
 def stream_view(watched: Watched, cursor: Cursor | None, wall_start: float | None) -> Stream:
@@ -89,31 +89,6 @@ def timeline_view(
     }
 
 
-def grid(scores: Scores, *, anchor_seconds: float, cell_seconds: float, points: int) -> SecondsView:
-    """Probabilities on a regular grid; of more than `points` rows, neighbours are averaged."""
-    classes = scores.probabilities.shape[1]
-    if not len(scores):
-        return {"start_seconds": anchor_seconds, "step_seconds": cell_seconds, "probabilities": []}
-    first, last = float(scores.start_seconds[0]), float(scores.end_seconds[-1])
-    step = cell_seconds * max(1, math.ceil((last - first) / cell_seconds / points))
-    # Rows begin where the stream's grid does, so that a view that moves does not flicker.
-    start = anchor_seconds + math.floor((first - anchor_seconds) / step + 1e-6) * step
-    rows = max(1, math.ceil((last - start) / step - 1e-6))
-    middles = (scores.start_seconds + scores.end_seconds) / 2
-    cells = np.clip(np.floor((middles - start) / step).astype(np.int64), 0, rows - 1)
-    counts = np.bincount(cells, minlength=rows)
-    sums = np.zeros((rows, classes))
-    np.add.at(sums, cells, scores.probabilities)
-    means = np.round(sums / np.maximum(counts, 1)[:, None], 4).tolist()
-    return {
-        "start_seconds": start,
-        "step_seconds": step,
-        "probabilities": [
-            row if count else None for row, count in zip(means, counts.tolist(), strict=True)
-        ],
-    }
-
-
 def timeline_of(
     reader: Reader,
     cursor: Cursor,
@@ -136,7 +111,17 @@ def timeline_of(
         end_seconds: likewise.
         corrections: what people said, to be put in place of the model's labels.
         with_scores: keep the probabilities.
+
+    Raises:
+        OptionError: there are too many of them.
     """
+    if with_scores and not reader.steps_at_most(
+        cursor, start_seconds, end_seconds, most=MOST_EXPORTED_STEPS
+    ):
+        raise OptionError(
+            f"there are more than {MOST_EXPORTED_STEPS} steps in this time, too many for one file "
+            "with probabilities; ask for a part of it with `from` and `to`"
+        )
     segments = [
         dataclasses.replace(
             one,

@@ -44,6 +44,7 @@ class Watched:
     Attributes:
         options: as declared.
         declared: it was added over HTTP, and is remembered there.
+        forgotten: its results are not wanted any more, those that wait to be written neither.
         status, problem: see `vigilia.serving.schema.Stream`.
         engine_name: in the engine; another one each time it is started.
         machine: of a cluster, that watches it or did last; empty where there is none.
@@ -60,6 +61,7 @@ class Watched:
 
     options: StreamOptions
     declared: bool = False
+    forgotten: bool = False
     status: Status = "stopped"
     problem: str = ""
     engine_name: str = ""

@@ -7,8 +7,10 @@ made again. What waits is bounded, and a service that ends forgets it: the journ
 
 from __future__ import annotations
 
+import base64
 import hashlib
 import hmac
+import http.client
 import json
 import logging
 import queue
@@ -18,7 +20,7 @@ import urllib.request
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
 
 from vigilia.serving.config import WebhookOptions
 from vigilia.serving.hub import Event, Hub
@@ -43,18 +45,32 @@ class _NoRedirects(urllib.request.HTTPRedirectHandler):
 
 
 def post(address: str, body: bytes, headers: Mapping[str, str]) -> int:
-    """Posts, and returns the status.
+    """Posts, and returns the status. A user and password in the address are sent as a header.
 
     Raises:
-        OSError: nobody answered.
+        OSError: nobody answered, or not in HTTP.
     """
-    request = urllib.request.Request(address, body, dict(headers), method="POST")
+    address, more = _without_user(address)
+    request = urllib.request.Request(address, body, {**headers, **more}, method="POST")
     opener = urllib.request.build_opener(_NoRedirects())
     try:
         with opener.open(request, timeout=_TIMEOUT_SECONDS) as answer:
             return int(answer.status)
     except urllib.error.HTTPError as error:
+        error.close()
         return error.code
+    except http.client.HTTPException as error:
+        raise OSError(f"the answer is no HTTP ({type(error).__name__})") from error
+
+
+def _without_user(address: str) -> tuple[str, dict[str, str]]:
+    """An address without user and password, and the header that says them."""
+    pieces = urlsplit(address)
+    user, at, host = pieces.netloc.rpartition("@")
+    if not at:
+        return address, {}
+    shown = base64.b64encode(unquote(user).encode()).decode()
+    return pieces._replace(netloc=host).geturl(), {"Authorization": f"Basic {shown}"}
 
 
 class Webhooks:

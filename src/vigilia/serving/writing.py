@@ -53,23 +53,30 @@ class JournalWriter:
     def write(self, results: Sequence[tuple[Watched, Result]]) -> bool:
         """Takes results in their order, all or none; False if it gave up.
 
-        What is in the journal already is passed over and announced to nobody.
+        What is in the journal already is passed over and announced to nobody; so is what is
+        forgotten while it waits.
         """
-        appended = self._written([(watched.name, _row(result)) for watched, result in results])
-        if appended is None:
+        written = self._written(results)
+        if written is None:
             return False
-        for (watched, result), done in zip(results, appended, strict=True):
+        for watched, result, done in written:
             _count(watched, result)
             if done.rows:
                 self._announce(watched, result, done)
         return True
 
-    def _written(self, rows: list[tuple[str, Row]]) -> list[Appended] | None:
+    def _written(
+        self, results: Sequence[tuple[Watched, Result]]
+    ) -> list[tuple[Watched, Result, Appended]] | None:
         pause = _FIRST_RETRY_SECONDS
         while True:
             began = time.perf_counter()
+            # Between two tries a stream may be removed, and its name no longer be in the journal.
+            kept = [one for one in results if not one[0].forgotten]
             try:
-                appended = self._journal.append(rows)
+                appended = self._journal.append(
+                    [(watched.name, _row(result)) for watched, result in kept]
+                )
             except sqlite3.Error as error:
                 self.failures += 1
                 if not self.problem:
@@ -83,7 +90,7 @@ class JournalWriter:
                 log.info("results can be written again")
             self.problem = ""
             self.commit_seconds = time.perf_counter() - began
-            return appended
+            return [(*one, done) for one, done in zip(kept, appended, strict=True)]
 
     def _announce(self, watched: Watched, result: Result, done: Appended) -> None:
         after, before = done.after.now, done.before.now

@@ -2,11 +2,12 @@
 
 Policy for damage: of a file, everything up to the first decoding error is delivered, then reading
 stops with `DecodingStopped`; what a decoder makes of the rest is guesswork. A camera loses packets
-as a matter of course: its damaged packets are counted and passed over.
+as a matter of course: its damaged packets are counted and passed over, unless nothing else comes.
 """
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -28,6 +29,9 @@ _DEFAULT_STREAM_BONUS = 5_000_000
 
 # Beyond this, packets without a picture at the end of a file are a loss, not a decoder's delay.
 _UNDECODED_SECONDS = 1.0
+
+NO_PICTURE_SECONDS = 30.0
+"""A camera whose packets give no picture for so long has broken; key frames may be 20 s apart."""
 
 # MP4 keeps its description at the beginning or the end.
 _HEADER_BYTES = 1 << 20
@@ -163,7 +167,7 @@ class Decoder:
         """Decodes from where it stands.
 
         Raises:
-            DecodingStopped: damage, or a connection that broke.
+            DecodingStopped: damage, a connection that broke, or packets without any picture.
         """
         reason = None
         delivered = 0
@@ -215,6 +219,7 @@ class Decoder:
         return f"nothing of the last {missing:.1f} s can be decoded"
 
     def _decode(self) -> Iterator[av.VideoFrame]:
+        patient_until = time.monotonic() + NO_PICTURE_SECONDS
         for packet in self.container.demux(self.stream):
             if packet.size and not packet.is_discard:
                 self._packets += 1
@@ -226,8 +231,13 @@ class Decoder:
                 if not self.live:
                     raise
                 self.corrupt_packets += 1
-                continue
+                pictures = []
             yield from pictures
+            now = time.monotonic()
+            if pictures:
+                patient_until = now + NO_PICTURE_SECONDS
+            elif not isinstance(self.where, Path) and now > patient_until:
+                raise DecodingStopped(f"nothing could be decoded for {NO_PICTURE_SECONDS:.0f} s")
 
     def _is_cut_off(self) -> bool:
         """Whether the index names data beyond the end of the file: a copy that was interrupted."""
