@@ -179,6 +179,24 @@ def test_no_message_holds_a_password(text: str) -> None:
     assert "s3cret" not in repr(options)
 
 
+@pytest.mark.parametrize(
+    "source",
+    [
+        "rtsp://cam/user=admin&password=s3%40cret&channel=1.sdp",
+        "rtsp://cam/user=admin_password=s3%40cret_channel=1_stream=0.sdp",
+        "rtsp://cam/live?channel=1&pwd=s3%40cret",
+        "rtsp://cam/live#token=s3%40cret",
+        "rtsp://eve:s3%40cret@cam/live",
+    ],
+)
+def test_no_message_holds_a_password_wherever_the_address_has_it(source: str) -> None:
+    options = StreamOptions("barn", source, "address")
+    for text in (source, f"{source}: 401", source.partition("cam")[2], "401 for s3%40cret"):
+        assert "cret" not in scrubbed(text, options)
+    assert "cret" not in scrubbed("401 for s3@cret", options)
+    assert scrubbed("401 Unauthorized by cam", options) == "401 Unauthorized by cam"
+
+
 @pytest.fixture
 def sender(tmp_path: Path, make_video: Callable[..., Path]) -> Iterator[tuple[int, list[Path]]]:
     """A camera on a TCP port: each connection gets the next file of the list, then its end."""

@@ -5,7 +5,6 @@ from __future__ import annotations
 import time
 from collections import Counter, defaultdict
 from dataclasses import dataclass, field
-from urllib.parse import unquote, urlsplit
 
 import av
 import numpy as np
@@ -16,6 +15,7 @@ from vigilia.serving.cursor import Cursor
 from vigilia.serving.schema import Status
 from vigilia.serving.stream_options import StreamOptions
 from vigilia.stream import StreamState
+from vigilia.video.source import hidden_parts
 
 __all__ = ["LastRead", "Watched", "scrubbed"]
 
@@ -109,12 +109,6 @@ def scrubbed(text: str, options: StreamOptions) -> str:
     if options.kind != "address":
         return text
     text = text.replace(options.source, options.shown_source)
-    pieces = urlsplit(options.source)
-    user = pieces.netloc.rpartition("@")[0]
-    secrets = [user, pieces.query]
-    if pieces.password:
-        secrets += [pieces.password, unquote(pieces.password)]
-    for secret in secrets:
-        if secret:
-            text = text.replace(secret, "***")
+    for secret in hidden_parts(options.source):
+        text = text.replace(secret, "***")
     return text
