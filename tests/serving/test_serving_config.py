@@ -58,6 +58,18 @@ def test_passwords_come_from_the_environment(
         ("[[webhooks]]\nurl = 'ftp://x'", "webhooks[0]: url: must begin with http"),
         ("[mqtt]\nhost = 'b'\nprefix = 'a/#'", "mqtt: prefix"),
         ("= 3", "is not valid TOML"),
+        ("batch = " + "9" * 5000, "holds a value that is too long"),
+        ("a = " + "[" * 5000, "holds a value that is too long or too deep"),
+        ("retention_days = " + "9" * 400, "retention_days: must be a number"),
+        ("bind = '127.0.0.1:" + "9" * 5000 + "'", "bind: must be HOST:PORT"),
+        ('data = "a\\u0000"', "data: must be text on one line"),
+        ("recordings = ['~nosuchuser']", "recordings:"),
+        ("recordings = ['" + "a" * 5000 + "']", "recordings:"),
+        (STREAM.replace("@cam/", "@[x/"), "streams[0]: source: the address cannot be read"),
+        (STREAM.replace("cam/1", "cam:no/1"), "streams[0]: source: the address cannot be read"),
+        (STREAM.replace("@cam", "@"), "streams[0]: source: the address names no host"),
+        ("[[webhooks]]\nurl = 'http://[x'", "webhooks[0]: url: must begin with http"),
+        ("[[webhooks]]\nurl = 'http://x:no/'", "webhooks[0]: url: must begin with http"),
     ],
 )
 def test_a_wrong_value_is_one_line(tmp_path: Path, text: str, told: str) -> None:
@@ -68,3 +80,12 @@ def test_a_wrong_value_is_one_line(tmp_path: Path, text: str, told: str) -> None
     assert told in message
     assert len(message.splitlines()) == 1
     assert "s3cret" not in message
+
+
+@pytest.mark.parametrize("source", ["~nosuchuser/x.mp4", "a" * 5000, "videos/\u732a.mp4"])
+def test_a_file_that_is_not_there_is_no_mistake_of_the_configuration(
+    tmp_path: Path, source: str
+) -> None:
+    options = read(tmp_path, f'[[streams]]\nname = "a"\nsource = "{source}"\n').streams[0]
+    assert options.kind == "file"
+    assert options.source == str(tmp_path / source)

@@ -98,7 +98,7 @@ def of_streams(router: APIRouter, room: Room) -> None:
 
     @router.post("/streams", status_code=201)
     def add(table: Annotated[dict[str, Any], Body()]) -> Stream:
-        options = stream_options(Fields("the stream", table))
+        options = stream_options(Fields("the stream", table, expand=False))
         room.check_added(options)
         if supervisor.get(options.name) is not None:
             raise HTTPException(409, f"there already is a stream named {options.name!r}")
