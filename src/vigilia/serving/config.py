@@ -212,14 +212,14 @@ def _yaml(path: Path, text: str) -> Any:
         ) from error
     try:
         # Aliases can unfold a few lines into gigabytes.
-        for token in yaml.scan(text, Loader=yaml.SafeLoader):
-            if isinstance(token, yaml.AnchorToken | yaml.AliasToken):
-                raise OptionError(f"{path}: YAML anchors and aliases are not allowed; write it out")
-        return yaml.safe_load(text) or {}
+        unfolds = yaml.AnchorToken | yaml.AliasToken
+        if not any(isinstance(one, unfolds) for one in yaml.scan(text, Loader=yaml.SafeLoader)):
+            return yaml.safe_load(text) or {}
     except yaml.YAMLError as error:
         raise OptionError(f"{path}: is not valid YAML: {_brief(error)}") from error
     except (OverflowError, RecursionError, ValueError) as error:  # a day 32, a number of letters
         raise OptionError(f"{path}: holds a value that YAML cannot read; quote it") from error
+    raise OptionError(f"{path}: YAML anchors and aliases are not allowed; write it out")
 
 
 def _brief(error: Any) -> str:
