@@ -15,12 +15,13 @@ from fastapi.testclient import TestClient
 
 from serving.helpers import Service, wait_for
 from vigilia.errors import OptionError
-from vigilia.serving.config import ServeConfig
+from vigilia.serving.config import Bind, ServeConfig
 from vigilia.serving.fields import Fields
 from vigilia.serving.server import open_service
 from vigilia.serving.stream_options import stream_options
 
 STREAMS = "/api/v1/streams"
+TOKEN = "a-token-that-is-long-enough"
 JSON = {"Content-Type": "application/json"}
 
 HOSTILE = {
@@ -225,3 +226,39 @@ def test_a_stream_whose_results_cannot_be_opened_is_not_there_now_nor_after_a_re
     assert service.journal.notes.declared() == []
     service.supervisor.add(options, table=CAMERA, running=False)
     assert len(service.journal.notes.declared()) == 1
+
+
+@pytest.mark.parametrize(
+    ("bind", "host", "status"),
+    [
+        ("0.0.0.0", "10.1.2.3:8400", 200),
+        ("0.0.0.0", "[2001:db8::1]:8400", 200),
+        ("0.0.0.0", "barn.example:8400", 200),
+        ("0.0.0.0", "BARN.example", 200),
+        ("0.0.0.0", "evil.example", 421),
+        ("0.0.0.0", "barn.example.evil.example", 421),
+        ("0.0.0.0", "[", 421),
+        ("127.0.0.1", "10.1.2.3:8400", 421),
+        ("127.0.0.1", "barn.example", 200),
+        ("127.0.0.1", "127.0.0.1:8400", 200),
+    ],
+)
+def test_who_listens_for_others_is_known_by_number_and_by_the_names_it_was_given(
+    config: ServeConfig, tmp_path: Path, bind: str, host: str, status: int
+) -> None:
+    config = replace(
+        config,
+        data=tmp_path,
+        bind=Bind(bind, 8400),
+        token=TOKEN,
+        allowed_hosts=("barn.example",),
+    )
+    with open_service(config) as (_, app):
+        client = TestClient(app, base_url="http://localhost")
+        shown = {"Authorization": f"Bearer {TOKEN}"}
+        assert client.get(STREAMS, headers={"Host": host, **shown}).status_code == status
+        if status == 200:
+            assert client.get(STREAMS, headers={"Host": host}).status_code == 401
+            assert client.get("/metrics", headers={"Host": host}).status_code == 401
+            own = {"Host": host, "Origin": f"http://{host}", **shown}
+            assert client.get(STREAMS, headers=own).status_code == 200
