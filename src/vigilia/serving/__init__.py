@@ -6,7 +6,7 @@ snapshots.py, snapshot_pace.py            where a stream goes on after a kill, a
 retention.py                              what is forgotten
 wall_grid.py, cameras.py, recordings.py   sources that come and go -> samples on one clock
 prepared.py                               a camera that is opened before its stream is taken over
-watched.py, feeding.py                    one stream, and what its thread does
+watched.py, feeding.py, frame_counts.py   one stream, and what its thread does
 supervisor.py                             which streams there are
 host.py, ledger.py                        who steps them, and what it must be told and must keep
 local_host.py, running_streams.py         a device of this machine; into its engine and out of it

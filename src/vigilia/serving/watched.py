@@ -12,6 +12,7 @@ import numpy as np
 from vigilia.engine import Feeder, Place
 from vigilia.serving.cameras import Connection, Watch
 from vigilia.serving.cursor import Cursor
+from vigilia.serving.frame_counts import FrameCounts
 from vigilia.serving.schema import Status
 from vigilia.serving.stream_options import StreamOptions
 from vigilia.stream import StreamState
@@ -52,6 +53,7 @@ class Watched:
         opened: a camera that was opened for it beforehand; taken by the first connection.
         place: where the frames stand behind the last result, if a snapshot may be taken there.
         counts: clips by outcome, since the service was started.
+        frames: likewise frames.
         label_seconds: time in each label since then; None for holes.
         picture: the last one decoded.
         duration_seconds: of a recording, as its header says.
@@ -70,6 +72,7 @@ class Watched:
     opened: Connection | None = None
     place: Place | None = None
     counts: Counter[str] = field(default_factory=Counter)
+    frames: FrameCounts = field(default_factory=FrameCounts)
     label_seconds: defaultdict[str | None, float] = field(
         default_factory=lambda: defaultdict(float)
     )
