@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 from fastapi.testclient import TestClient
@@ -262,3 +263,79 @@ def test_who_listens_for_others_is_known_by_number_and_by_the_names_it_was_given
             assert client.get("/metrics", headers={"Host": host}).status_code == 401
             own = {"Host": host, "Origin": f"http://{host}", **shown}
             assert client.get(STREAMS, headers=own).status_code == 200
+
+
+@pytest.fixture(scope="module")
+def described(client: TestClient) -> dict[str, Any]:
+    return client.get("/api/v1/openapi.json").json()
+
+
+def test_the_description_says_what_a_new_stream_may_be(described: dict[str, Any]) -> None:
+    body = described["paths"]["/api/v1/streams"]["post"]["requestBody"]
+    assert body["required"]
+    schema = body["content"]["application/json"]["schema"]
+    assert schema["type"] == "object"
+    assert schema["required"] == ["name", "source"]
+    assert schema["additionalProperties"] is False
+    known = Fields("x", {"name": "x", "source": "webcam:0"})
+    stream_options(known)
+    assert set(schema["properties"]) == known._known - {"truth"}, "which is for the file only"
+
+
+@pytest.mark.parametrize(
+    "table",
+    [
+        {"name": "x", "source": "rtsp://eve:pw@[::1]:554/1?channel=1"},
+        {"name": "a.b-c_9", "source": "udp://@:5000", "gate": True, "hysteresis": 0.5},
+        {"name": "x", "source": "/videos/a b.mp4", "wall_start": "2026-11-21T02:00:00+01:00"},
+        {"name": "x", "source": "webcam:0", "max_gap_seconds": 3, "smooth_seconds": 1.5},
+        {"name": "x", "source": "/videos", "realtime": True, "wall_start": 1e9},
+    ],
+)
+def test_what_the_description_allows_is_taken_and_what_it_does_not_is_refused(
+    described: dict[str, Any], table: dict[str, Any]
+) -> None:
+    jsonschema = pytest.importorskip("jsonschema")
+    operation = described["paths"]["/api/v1/streams"]["post"]
+    schema = operation["requestBody"]["content"]["application/json"]["schema"]
+    stream_options(Fields("x", table, expand=False))
+    jsonschema.validate(table, schema)
+    for key, value in (
+        ("name", "x."),
+        ("name", "../x"),
+        ("source", "file:///etc/passwd"),
+        ("source", "concat:a|b"),
+        ("source", "videos/a.mp4"),
+        ("hysteresis", 2),
+        ("max_gap_seconds", 0),
+        ("gate", "yes"),
+        ("colour", 1),
+    ):
+        wrong = {**table, key: value}
+        with pytest.raises(OptionError):
+            stream_options(Fields("x", wrong, expand=False))
+        with pytest.raises(jsonschema.ValidationError):
+            jsonschema.validate(wrong, schema)
+
+
+def test_every_route_says_which_errors_it_answers(described: dict[str, Any]) -> None:
+    for path, operations in described["paths"].items():
+        for method, operation in operations.items():
+            told = set(operation["responses"])
+            assert "422" not in told, "a wrong value is told with 400"
+            assert "421" in told
+            if not path.startswith("/api/"):
+                continue
+            assert told >= {"400", "401", "403", "500", "503"}
+            assert ("404" in told) == ("{" in path)
+            assert ("413" in told) == (method != "get")
+            for status, answer in operation["responses"].items():
+                if status >= "400":
+                    (schema,) = [one["schema"] for one in answer["content"].values()]
+                    assert schema == {"$ref": "#/components/schemas/ErrorView"}
+    schemas = described["components"]["schemas"]
+    assert schemas["ErrorView"]["required"] == ["error"]
+    assert "HTTPValidationError" not in schemas
+    picture = described["paths"]["/api/v1/streams/{name}/frame.jpg"]["get"]["responses"]["200"]
+    assert set(picture["content"]) == {"image/jpeg"}
+    assert "409" in described["paths"]["/api/v1/streams"]["post"]["responses"]

@@ -29,6 +29,7 @@ except ImportError as error:
 
 from vigilia.serving.guard import COOKIE, SECURITY_HEADERS, Guard, Token
 from vigilia.serving.metrics import Metrics
+from vigilia.serving.openapi import describe
 from vigilia.serving.room import Room
 from vigilia.serving.routes import routes
 
@@ -73,6 +74,7 @@ def create_app(config: ServeConfig, supervisor: Supervisor, metrics: Metrics) ->
     _of_health(app, supervisor, metrics)
     _of_session(app, token)
     app.include_router(routes(room))
+    describe(app)
     app.add_middleware(
         Guard,
         token=token,

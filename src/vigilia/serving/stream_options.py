@@ -15,15 +15,18 @@ from vigilia.serving.schema import Kind
 from vigilia.timeline import SegmenterOptions
 from vigilia.video.source import redact
 
-__all__ = ["SCHEMES", "StreamOptions", "stream_options"]
+__all__ = ["DEVICE_PATTERN", "NAME_PATTERN", "SCHEMES", "StreamOptions", "stream_options"]
 
 SCHEMES = ("rtsp", "rtsps", "http", "https", "rtmp", "rtmps", "srt", "udp", "tcp", "rtp")
 """What an address may begin with. FFmpeg knows more, and some of them read local files."""
 
-_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
+NAME_PATTERN = r"[A-Za-z0-9]([A-Za-z0-9_.-]{0,62}[A-Za-z0-9_-])?"
+DEVICE_PATTERN = r"/dev/video[0-9]+|webcam:[0-9]+"
+
+_NAME = re.compile(NAME_PATTERN)
 _ADDRESS = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*)://(.*)")
+_DEVICE = re.compile(DEVICE_PATTERN)
 _LATEST = 1e11
-_DEVICE = re.compile(r"/dev/video\d+|webcam:\d+")
 
 
 @dataclass(frozen=True, repr=False)
@@ -79,7 +82,7 @@ def stream_options(fields: Fields, folder: Path | None = None) -> StreamOptions:
         OptionError: a value breaks its rule.
     """
     name = fields.text("name")
-    if not _NAME.fullmatch(name) or name.endswith("."):
+    if not _NAME.fullmatch(name):
         raise fields.fail("name", "must be 1 to 64 letters, digits, '-', '_' and '.', not first")
     kind, source = _source(fields, folder)
     live = kind in ("device", "address")
