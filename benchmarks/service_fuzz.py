@@ -45,6 +45,7 @@ from vigilia.timeline import Segment, Timeline, read_annotations
 
 _LONGEST_SECONDS = 10.0
 _BOMB_BYTES = 1 << 28
+_ADDRESS = b"rtsp://eve:pw@[::1]:554/user=eve&password=pw?b=1#c"
 _MOST_GROWTH_MIB = 512
 
 CONFIG = """\
@@ -53,6 +54,7 @@ bind = "127.0.0.1:8400"
 recordings = ["."]
 allowed_hosts = ["testserver"]
 snapshot_seconds = 0.1
+most_streams = 100
 [[streams]]
 name = "pen"
 source = "film.mp4"
@@ -280,17 +282,25 @@ def fuzz_api(tally: Tally, folder: Path, examples: int) -> None:
                         raise
         if not supervisor.alive or supervisor.problem:
             tally.wrong.append(f"the service is ill: {supervisor.problem}")
+    try:
+        with open_service(config) as (supervisor, _):
+            tally.note("restart", f"with {len(supervisor.streams)} streams")
+    except Exception as error:
+        tally.note("restart", "wrong", wrong=f"{type(error).__name__}: {error}")
 
 
 def asking(tally: Tally, kind: str, statuses: set[int]) -> Callable[[Any], None]:
     """A function that asks what a case says, and notes the answer."""
     numbers = itertools.count()
+    addresses = mutations(_ADDRESS, np.random.default_rng(0), sys.maxsize)
 
     def ask(case: Any) -> None:
         # Half of them are about the stream that there is.
-        given = case.path_parameters or {}
-        if next(numbers) % 2 and not kind.startswith("DELETE") and "name" in given:
+        given, odd = case.path_parameters or {}, next(numbers) % 2
+        if odd and not kind.startswith("DELETE") and "name" in given:
             given["name"] = "pen"
+        if kind == "POST /api/v1/streams" and isinstance(case.body, dict) and odd:
+            case.body["source"] = next(addresses).decode("latin-1")
         began = time.monotonic()
         answer = case.call()
         seconds = time.monotonic() - began
