@@ -64,6 +64,14 @@ def test_nothing_there_is_one_line_that_names_it(tmp_path: Path, name: str) -> N
     assert "\n" not in message
 
 
+@pytest.mark.parametrize("name", ["~nosuchuser/a.mp4", "file://[a.mp4", "a" * 5000])
+def test_a_name_that_cannot_be_is_told_in_one_line(name: str) -> None:
+    with pytest.raises(VideoError) as caught:
+        resolve(name)
+    assert str(caught.value).startswith(name)
+    assert "\n" not in str(caught.value)
+
+
 @pytest.mark.parametrize(
     ("address", "shown"),
     [
