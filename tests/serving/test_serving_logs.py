@@ -17,7 +17,11 @@ from pathlib import Path
 import pytest
 
 from serving.helpers import wait_for
+from vigilia.serving.hub import Hub
 from vigilia.serving.logs import set_up_logs
+from vigilia.serving.status import set_status
+from vigilia.serving.stream_options import StreamOptions
+from vigilia.serving.watched import Watched
 
 TOKEN = "a-token-that-is-s3cret"
 CONFIG = """\
@@ -124,6 +128,17 @@ def test_a_process_says_json_lines_and_no_password(
         assert "s3cret" not in "".join(process.lines)
     assert [status for status, _ in answers] == [400, 201, 200, 400, 409, 200]
     assert "s3cret" not in "".join(text for _, text in answers)
+
+
+def test_a_status_is_told_to_nobody_with_a_password(caplog: pytest.LogCaptureFixture) -> None:
+    source = "rtsp://eve:s3cret@cam/1"
+    watched, hub, events = Watched(StreamOptions("barn", source, "address")), Hub(), []
+    hub.add_sink(events.append)
+    with caplog.at_level(logging.INFO, "vigilia.serving"):
+        set_status(hub, watched, "reconnecting", f"{source}:\n401 for s3cret")
+    assert watched.problem == "rtsp://cam/1: 401 for ***"
+    assert [one.data["problem"] for one in events] == [watched.problem]
+    assert [one.why for one in caplog.records] == [watched.problem]
 
 
 def test_a_log_line_is_one_object_whatever_is_said(capsys: pytest.CaptureFixture[str]) -> None:
