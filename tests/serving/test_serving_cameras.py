@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import socket
 import sqlite3
 import threading
@@ -9,6 +10,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import closing, suppress
 from pathlib import Path
+from types import SimpleNamespace
 
 import av
 import numpy as np
@@ -17,7 +19,9 @@ import pytest
 from serving.helpers import Service, tiles, wait_for
 from vigilia.errors import VideoError
 from vigilia.serving.cameras import Backoff, Watch, camera_items
+from vigilia.serving.frame_counts import FrameCounts
 from vigilia.serving.looped_camera import LoopedCameras
+from vigilia.serving.metrics import Metrics
 from vigilia.serving.stream_options import StreamOptions
 from vigilia.serving.wall_grid import ClockJumpedError, TickGrid
 from vigilia.serving.watched import scrubbed
@@ -182,6 +186,24 @@ def test_no_message_holds_a_password(text: str) -> None:
     assert "s3cret" not in repr(options)
 
 
+@pytest.mark.parametrize(
+    "source",
+    [
+        "rtsp://cam/user=admin&password=s3%40cret&channel=1.sdp",
+        "rtsp://cam/user=admin_password=s3%40cret_channel=1_stream=0.sdp",
+        "rtsp://cam/live?channel=1&pwd=s3%40cret",
+        "rtsp://cam/live#token=s3%40cret",
+        "rtsp://eve:s3%40cret@cam/live",
+    ],
+)
+def test_no_message_holds_a_password_wherever_the_address_has_it(source: str) -> None:
+    options = StreamOptions("barn", source, "address")
+    for text in (source, f"{source}: 401", source.partition("cam")[2], "401 for s3%40cret"):
+        assert "cret" not in scrubbed(text, options)
+    assert "cret" not in scrubbed("401 for s3@cret", options)
+    assert scrubbed("401 Unauthorized by cam", options) == "401 Unauthorized by cam"
+
+
 @pytest.fixture
 def sender(tmp_path: Path, make_video: Callable[..., Path]) -> Iterator[tuple[int, list[Path]]]:
     """A camera on a TCP port: each connection gets the next file of the list, then its end."""
@@ -233,6 +255,64 @@ def test_a_real_connection_that_breaks_is_made_again_and_may_change_its_size(
     wait_for(lambda: len(list(again.reader.rows("barn"))) > rows + 3)
     assert again.journal.wall_start("barn") == wall_start
     tiles(list(again.reader.rows("barn")))
+
+
+def damaged(film: bytes) -> bytes:
+    """An MPEG-4 film of which three frames have no sound head."""
+    made = bytearray(film)
+    for found in list(re.finditer(b"\x00\x00\x01\xb6", film))[10:13]:
+        made[found.end() : found.end() + 32] = bytes(32)
+    return bytes(made)
+
+
+def test_frames_are_counted_by_what_came_of_them_over_all_connections(
+    serve: Callable[..., Service],
+    tmp_path: Path,
+    sender: tuple[int, list[Path]],
+    make_video: Callable[..., Path],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(Backoff, "next_seconds", lambda self: 0.1)
+    port, files = sender
+    film = make_video(tmp_path / "film.ts", 33)
+    film.write_bytes(damaged(film.read_bytes()))
+    files += [film, film]
+    service, metrics = serve(tmp_path / "data"), Metrics()
+    metrics.watch(service.supervisor)
+    service.supervisor.add(StreamOptions("barn", f"tcp://127.0.0.1:{port}", "address"))
+    watched = service.supervisor.get("barn")
+    wait_for(lambda: watched.reconnects >= 2)
+    service.supervisor.stop("barn")
+    counts = watched.frames.now()
+    assert counts["corrupt"] == 6
+    assert counts["dropped"] == 0
+    # Four samples a second, of twice some four seconds.
+    assert 20 <= counts["sampled"] <= 40
+    text = metrics.text().decode()
+    for outcome, count in counts.items():
+        line = f'vigilia_stream_frames_total{{outcome="{outcome}",stream="barn"}} {count:.1f}'
+        assert line in text
+
+
+def test_counts_of_frames_never_fall() -> None:
+    def reader(dropped: int, corrupt: int) -> SimpleNamespace:
+        return SimpleNamespace(dropped_frames=dropped, corrupt_packets=corrupt)
+
+    frames, first = FrameCounts(), reader(0, 0)
+    assert frames.now() == {"sampled": 0, "dropped": 0, "corrupt": 0}
+    frames.read_by(first)
+    items = frames.counted(
+        iter([Sample(PIXELS, 0.0, 0.0), Gap(1.0, 9.0), Sample(PIXELS, 9.0, 9.0)])
+    )
+    next(items)
+    first.dropped_frames, first.corrupt_packets = 2, 1
+    assert frames.now() == {"sampled": 1, "dropped": 2, "corrupt": 1}, "while it reads"
+    frames.read_by(reader(10, 0))
+    assert frames.now() == {"sampled": 1, "dropped": 12, "corrupt": 1}
+    assert len(list(items)) == 2
+    assert frames.now() == {"sampled": 2, "dropped": 12, "corrupt": 1}, "and when it has ended"
+    frames.set({"sampled": 5})
+    assert frames.now() == {"sampled": 5, "dropped": 0, "corrupt": 0}
 
 
 def test_a_camera_that_falls_silent_is_said_to(

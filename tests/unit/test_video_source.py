@@ -64,6 +64,14 @@ def test_nothing_there_is_one_line_that_names_it(tmp_path: Path, name: str) -> N
     assert "\n" not in message
 
 
+@pytest.mark.parametrize("name", ["~nosuchuser/a.mp4", "file://[a.mp4", "a" * 5000])
+def test_a_name_that_cannot_be_is_told_in_one_line(name: str) -> None:
+    with pytest.raises(VideoError) as caught:
+        resolve(name)
+    assert str(caught.value).startswith(name)
+    assert "\n" not in str(caught.value)
+
+
 @pytest.mark.parametrize(
     ("address", "shown"),
     [
@@ -71,6 +79,14 @@ def test_nothing_there_is_one_line_that_names_it(tmp_path: Path, name: str) -> N
         ("rtsp://user:s3@cret@10.0.0.2/ch1", "rtsp://10.0.0.2/ch1"),
         ("http://cam/video?user=admin&password=s3cret", "http://cam/video?..."),
         ("rtsp://cam/live", "rtsp://cam/live"),
+        ("rtsp://cam/user=admin&password=s3cret&channel=1.sdp", "rtsp://cam/user=..."),
+        ("rtsp://cam/h264/user=admin_password=s3cret_channel=1", "rtsp://cam/h264/user=..."),
+        ("rtsp://cam/live/Password%3ds3cret", "rtsp://cam/live/Password%3d..."),
+        ("rtsp://cam/ch1;token=s3cret;x", "rtsp://cam/ch1;token=..."),
+        ("http://cam/u=admin/p=s3cret/1.jpg", "http://cam/u=..."),
+        ("rtsp://cam/live#s3cret", "rtsp://cam/live"),
+        ("rtsp://cam/stream=1&channel=2", "rtsp://cam/stream=1&channel=2"),
+        ("rtsp://user:s3cret@[cam/1", "rtsp://..."),
     ],
 )
 def test_names_of_addresses_hold_no_password(address: str, shown: str) -> None:

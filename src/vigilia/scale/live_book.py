@@ -10,7 +10,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from vigilia.scale.crew import Hand
@@ -40,6 +40,7 @@ class Placement:
         over: it has ended or failed by itself.
         placed_at: when its worker got it.
         reconnects: connections that broke before that.
+        frames: by outcome, likewise.
         gone: set when nobody has it any more.
     """
 
@@ -54,6 +55,7 @@ class Placement:
     over: bool = False
     placed_at: float = field(default_factory=time.monotonic)
     reconnects: int = 0
+    frames: Mapping[str, int] = field(default_factory=dict)
     gone: threading.Event = field(default_factory=threading.Event)
 
     @property
@@ -106,6 +108,7 @@ class Book:
         self._number += 1
         placement.number, placement.hand = self._number, hand
         placement.placed_at, placement.reconnects = time.monotonic(), watched.reconnects
+        placement.frames = watched.frames.now()
         self._by_number[placement.number] = placement
         hand.lot.append(name)
         watched.machine = hand.node.host

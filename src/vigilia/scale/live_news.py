@@ -146,10 +146,12 @@ class Doing:
     Attributes:
         reconnects: connections that broke since it was placed.
         duration_seconds: of a recording, as its header says.
+        frames: by outcome, since it was placed.
     """
 
     reconnects: int
     duration_seconds: float | None
+    frames: Mapping[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import sqlite3
 import time
+from collections import Counter
 from collections.abc import Callable, Sequence
 from typing import TypeVar
 
@@ -113,6 +114,7 @@ class Taking:
             if placement is not None:
                 watched = placement.watched
                 watched.reconnects = placement.reconnects + doing.reconnects
+                watched.frames.set(Counter(placement.frames) + Counter(doing.frames))
                 watched.duration_seconds = doing.duration_seconds or watched.duration_seconds
 
     def _write(self, results: list[tuple[Watched, Result]]) -> bool:

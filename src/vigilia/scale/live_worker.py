@@ -168,7 +168,7 @@ class LiveWorker:
         entries = self._outbox.take(acknowledged, seconds)
         # Without the lock: a stream that stops may hold it for long.
         doing = {
-            number: Doing(watched.reconnects, watched.duration_seconds)
+            number: Doing(watched.reconnects, watched.duration_seconds, watched.frames.now())
             for number, watched in list(self._watched.values())
         }
         prepared = {

@@ -27,8 +27,9 @@ except ImportError as error:
         f"serving needs fastapi and prometheus-client: {install_command('serve')}"
     ) from error
 
-from vigilia.serving.guard import COOKIE, Guard, Token
+from vigilia.serving.guard import COOKIE, SECURITY_HEADERS, Guard, Token
 from vigilia.serving.metrics import Metrics
+from vigilia.serving.openapi import describe
 from vigilia.serving.room import Room
 from vigilia.serving.routes import routes
 
@@ -73,6 +74,7 @@ def create_app(config: ServeConfig, supervisor: Supervisor, metrics: Metrics) ->
     _of_health(app, supervisor, metrics)
     _of_session(app, token)
     app.include_router(routes(room))
+    describe(app)
     app.add_middleware(
         Guard,
         token=token,
@@ -86,6 +88,12 @@ def create_app(config: ServeConfig, supervisor: Supervisor, metrics: Metrics) ->
 
 def _tell_errors(app: FastAPI) -> None:
     """Every error is `{"error": "one line"}`."""
+
+    @app.exception_handler(Exception)
+    def _ours(_: Request, error: Exception) -> JSONResponse:
+        # The log has the rest. This answer is made outside of the guard.
+        told = f"this is a mistake of the service ({type(error).__name__}); its log says more"
+        return JSONResponse({"error": told}, 500, headers=SECURITY_HEADERS)
 
     @app.exception_handler(VigiliaError)
     def _vigilia(_: Request, error: VigiliaError) -> JSONResponse:

@@ -199,6 +199,8 @@ def _load(path: Path) -> Mapping[str, Any]:
         return tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
         raise OptionError(f"{path}: is not valid TOML: {error}") from error
+    except (RecursionError, ValueError) as error:  # a number of 5,000 digits
+        raise OptionError(f"{path}: holds a value that is too long or too deep") from error
 
 
 def _yaml(path: Path, text: str) -> Any:
@@ -208,14 +210,25 @@ def _yaml(path: Path, text: str) -> Any:
         raise MissingExtraError(
             f"{path}: YAML needs PyYAML; install it with `pip install pyyaml`, or write TOML"
         ) from error
-    # Aliases can unfold a few lines into gigabytes.
-    if re.search(r"(?m)(^|[\s\[{,])[&*][A-Za-z0-9_]", text):
-        raise OptionError(f"{path}: YAML anchors and aliases are not allowed; write it out")
     try:
-        return yaml.safe_load(text) or {}
+        # Aliases can unfold a few lines into gigabytes.
+        unfolds = yaml.AnchorToken | yaml.AliasToken
+        if not any(isinstance(one, unfolds) for one in yaml.scan(text, Loader=yaml.SafeLoader)):
+            return yaml.safe_load(text) or {}
     except yaml.YAMLError as error:
-        brief = " ".join(str(error).split())[:160]
-        raise OptionError(f"{path}: is not valid YAML: {brief}") from error
+        raise OptionError(f"{path}: is not valid YAML: {_brief(error)}") from error
+    except (OverflowError, RecursionError, ValueError) as error:  # a day 32, a number of letters
+        raise OptionError(f"{path}: holds a value that YAML cannot read; quote it") from error
+    raise OptionError(f"{path}: YAML anchors and aliases are not allowed; write it out")
+
+
+def _brief(error: Any) -> str:
+    """Place and kind of a mistake in YAML: the line itself may hold a password, and so may what
+    stands in quotes."""
+    kind = getattr(error, "problem", None) or getattr(error, "reason", None) or "it cannot be read"
+    mark = getattr(error, "problem_mark", None)
+    place = "" if mark is None else f" (line {mark.line + 1}, column {mark.column + 1})"
+    return re.sub(r"'.*'", "...", " ".join(str(kind).split()))[:160] + place
 
 
 def parse_bind(top: Fields) -> Bind:
@@ -223,7 +236,7 @@ def parse_bind(top: Fields) -> Bind:
     text = top.text("bind", "127.0.0.1:8400")
     host, colon, port = text.rpartition(":")
     host = host.removeprefix("[").removesuffix("]")
-    if not colon or not host or not port.isdecimal() or not 0 <= int(port) <= 65535:
+    if not colon or not host or not re.fullmatch(r"[0-9]{1,5}", port) or int(port) > 65535:
         raise top.fail("bind", "must be HOST:PORT, such as 127.0.0.1:8400 or 0.0.0.0:8400")
     return Bind(host, int(port))
 
@@ -247,13 +260,16 @@ def _token(top: Fields, folder: Path) -> str:
 def _model(top: Fields, folder: Path) -> str:
     model = top.text("model", "pen")
     beside = folder / model
-    return str(beside) if beside.is_file() else model
+    return str(beside) if os.path.isfile(beside) else model
 
 
 def _folders(top: Fields, folder: Path) -> tuple[Path, ...]:
-    folders = tuple((folder / one).expanduser().resolve() for one in top.texts("recordings"))
+    # Unlike pathlib's, these raise for nothing that can be written.
+    folders = tuple(
+        Path(os.path.realpath(folder / os.path.expanduser(one))) for one in top.texts("recordings")
+    )
     for one in folders:
-        if not one.is_dir():
+        if not os.path.isdir(one):
             raise top.fail("recordings", f"{one} is no folder")
     return folders
 
@@ -265,12 +281,20 @@ def _webhook(fields: Fields, names: set[str]) -> WebhookOptions:
         secret=fields.optional_text("secret") or "",
     )
     fields.done()
-    if urlsplit(options.url).scheme not in ("http", "https") or not urlsplit(options.url).hostname:
+    if not _is_web_address(options.url):
         raise fields.fail("url", "must begin with http:// or https:// and name a host")
     for name in options.streams:
         if name not in names:
             raise fields.fail("streams", f"there is no stream named {name!r}")
     return options
+
+
+def _is_web_address(url: str) -> bool:
+    try:
+        pieces = urlsplit(url)
+        return pieces.scheme in ("http", "https") and bool(pieces.hostname) and pieces.port != 0
+    except ValueError:
+        return False
 
 
 def _mqtt(top: Fields, path: Path) -> MqttOptions | None:

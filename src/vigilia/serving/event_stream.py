@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import json
 import math
 from collections.abc import AsyncIterator
@@ -40,7 +39,6 @@ class Listeners:
         self._hub = hub
         self._most = most
         self._gather_seconds = gather_seconds
-        self._tasks: set[asyncio.Task[object]] = set()
         self._closed = False
         self._gathering: asyncio.Task[None] | None = None
         self._gathered_at = -math.inf
@@ -63,16 +61,13 @@ class Listeners:
 
     def close(self) -> None:
         """Ends all, in order; from the loop they run in."""
+        # Not by cancelling those who listen: one that is just being told would break off, or, up to
+        # Python 3.11, not notice.
         self._closed = True
-        for task in list(self._tasks):
-            task.cancel()
         if self._gathering is not None:
             self._gathering.cancel()
 
     async def _events(self, request: Request) -> AsyncIterator[bytes]:
-        task = asyncio.current_task()
-        assert task is not None
-        self._tasks.add(task)
         self.count += 1
         try:
             place = self._hub.place(request.headers.get("last-event-id"))
@@ -81,25 +76,21 @@ class Listeners:
                 place = self._hub.place()
                 yield _RESET
             assert place is not None
-            while True:
+            while not self._closed:
                 piece, place = self._piece(place)
                 if piece:
                     yield piece
                 await self._next()
-                if self._hub.place() == place:
+                if self._hub.place() == place and not self._closed:
                     yield b": still here\n\n"
-        except asyncio.CancelledError:
-            if not self._closed:
-                raise
-            task.uncancel()  # the answer is complete, for whoever counts its chunks
         finally:
             self.count -= 1
-            with contextlib.suppress(KeyError):
-                self._tasks.remove(task)
 
     async def _next(self) -> None:
         """Waits, together with all others, until there is something to tell or it is time to say
         that nothing is."""
+        if self._closed:
+            return
         if self._gathering is None or self._gathering.done():
             self._gathering = asyncio.create_task(self._gather())
         await asyncio.wait([self._gathering])

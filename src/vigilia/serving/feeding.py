@@ -94,7 +94,7 @@ class Feeding:
         items = (
             self._camera(watched, watch) if options.live else self._recording(watched, watch, place)
         )
-        for piece in pieces(items, place, gate=gate):
+        for piece in pieces(watched.frames.counted(items), place, gate=gate):
             if not options.live and not self._room(engine_name, watch):
                 return
             if watch.stopped.is_set():
@@ -209,4 +209,6 @@ def _open(watched: Watched, model: StreamClassifier, source: Source) -> VideoRea
         watched.picture = picture
 
     pre = model.preprocessing
-    return VideoReader(source, size=(pre.width, pre.height), threads=1, on_picture=look)
+    reader = VideoReader(source, size=(pre.width, pre.height), threads=1, on_picture=look)
+    watched.frames.read_by(reader)
+    return reader

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import contextlib
 import difflib
 import math
 import os
 import re
+import unicodedata
 from collections.abc import Mapping
 from typing import Any
 
 from vigilia.errors import OptionError
 
 __all__ = ["Fields"]
+
+_UNFIT = ("Cc", "Cs", "Zl", "Zp")
+"""Control characters, halves of characters, ends of lines."""
 
 _VARIABLE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)\}")
 
@@ -22,14 +27,17 @@ class Fields:
     Args:
         where: the file and the table, for messages.
         table: its keys and values.
+        expand: `${NAME}` in a text stands for an environment variable. Only for who may read the
+            environment anyway: whoever writes the file, nobody over HTTP.
 
     Raises:
         OptionError: from every method: a value that breaks its rule. Values are not repeated:
             some are passwords.
     """
 
-    def __init__(self, where: str, table: object) -> None:
+    def __init__(self, where: str, table: object, *, expand: bool = True) -> None:
         self.where = where
+        self._expand = expand
         if not isinstance(table, Mapping) or not all(isinstance(key, str) for key in table):
             raise OptionError(f"{where}: must be a table of keys and values")
         self._table: Mapping[str, Any] = table
@@ -45,13 +53,13 @@ class Fields:
         return self._table.get(key)
 
     def text(self, key: str, default: str | None = None) -> str:
-        """Text on one line; `${NAME}` stands for an environment variable."""
+        """Text on one line without control characters; see `expand`."""
         value = self.get(key)
         if value is None:
             if default is None:
                 raise self.fail(key, "is missing; it must be text")
             return default
-        if not isinstance(value, str) or not value.strip() or len(value.splitlines()) != 1:
+        if not isinstance(value, str):
             raise self.fail(key, "must be text on one line")
         return self._filled_in(key, value)
 
@@ -84,11 +92,14 @@ class Fields:
         value = self.get(key)
         if value is None:
             return default
-        sound = isinstance(value, int | float) and not isinstance(value, bool)
-        if not sound or not math.isfinite(value) or not least <= value <= most:
+        number = math.nan
+        if isinstance(value, int | float) and not isinstance(value, bool):
+            with contextlib.suppress(OverflowError):  # a whole number of 400 digits
+                number = float(value)
+        if not math.isfinite(number) or not least <= number <= most:
             upper = "" if math.isinf(most) else f" and at most {most:g}"
             raise self.fail(key, f"must be a number of at least {least:g}{upper}")
-        return float(value)
+        return number
 
     def whole(self, key: str, default: int, *, least: int = 1, most: int = 1_000_000) -> int:
         """A whole number from `least` to `most`."""
@@ -134,4 +145,11 @@ class Fields:
                 raise self.fail(key, f"the environment variable {match[1]} is not set")
             return found
 
-        return _VARIABLE.sub(value, text)
+        if self._expand:
+            text = _VARIABLE.sub(value, text)
+        elif "${" in text:
+            raise self.fail(key, "environment variables are for the configuration file only")
+        # What is filled in must be a text like any other, and what is not, too.
+        if not text.strip() or any(unicodedata.category(one) in _UNFIT for one in text):
+            raise self.fail(key, "must be text on one line")
+        return text

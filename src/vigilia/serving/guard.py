@@ -26,7 +26,7 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-__all__ = ["COOKIE", "Guard", "Token"]
+__all__ = ["COOKIE", "SECURITY_HEADERS", "Guard", "Token"]
 
 COOKIE = "vigilia_session"
 MOST_BODY_BYTES = 65_536
@@ -149,7 +149,7 @@ class Guard:
         changes = scope["method"] not in ("GET", "HEAD", "OPTIONS")
         if guarded or changes:
             origin = headers.get("origin")
-            if origin is not None and urlsplit(origin).netloc.lower() != host.lower():
+            if origin is not None and _netloc(origin) != host.lower():
                 return 403, "requests of other sites' pages are refused"
             if headers.get("sec-fetch-site", "same-origin") not in ("same-origin", "none"):
                 return 403, "requests of other sites' pages are refused"
@@ -177,6 +177,13 @@ class Guard:
         except ValueError:
             return False
         return address.is_loopback or self._any_address
+
+
+def _netloc(origin: str) -> str | None:
+    try:
+        return urlsplit(origin).netloc.lower()
+    except ValueError:
+        return None
 
 
 class _TooMuch(Exception):

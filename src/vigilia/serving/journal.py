@@ -27,6 +27,7 @@ from typing import Any
 
 from vigilia.errors import OptionError, OutputError
 from vigilia.serving.cursor import Appended, Cursor, Row, advance
+from vigilia.serving.journal_check import looks_sound
 from vigilia.serving.journal_notes import Notes
 from vigilia.serving.journal_rows import (
     NotNowError,
@@ -102,7 +103,7 @@ class Journal:
         # that is full, and nobody could tell it from a leak.
         run("PRAGMA cache_size = -512")
         # Checked before anything is written behind what may be damaged.
-        if run("PRAGMA quick_check(1)").fetchone()[0] != "ok":
+        if not looks_sound(self._database):
             raise OutputError(
                 f"{self.path}: the journal is damaged; restore a copy or move it away"
             )

@@ -72,10 +72,10 @@ class Notes:
         with self._lock:
             self._database.execute("DELETE FROM declared WHERE name = ?", (name,))
 
-    def declared(self) -> list[tuple[dict[str, Any], bool]]:
-        """The streams that were added over HTTP: options, and whether they are to run."""
+    def declared(self) -> list[tuple[str, str, bool]]:
+        """The streams that were added over HTTP: name, options as JSON, whether they are to run."""
         with self._lock:
             rows = self._database.execute(
-                "SELECT options, running FROM declared ORDER BY name"
+                "SELECT name, options, running FROM declared ORDER BY name"
             ).fetchall()
-        return [(json.loads(options), bool(running)) for options, running in rows]
+        return [(name, options, bool(running)) for name, options, running in rows]

@@ -92,6 +92,7 @@ class _Streams(Collector):
         position = gauge("position_seconds", "Up to where the stream is labelled.")
         age = gauge("snapshot_age_seconds", "Since the state was saved.")
         clips = counter("clips", "Clips by outcome.", "outcome")
+        frames = counter("frames", "Frames by outcome.", "outcome")
         breaks = counter("reconnects", "Connections that broke.")
         spent = counter("state_seconds", "Labelled time by state; unobserved for holes.", "state")
         for watched in self._supervisor.streams:
@@ -108,10 +109,12 @@ class _Streams(Collector):
                 age.add_metric([name], time.monotonic() - watched.saved_at)
             for outcome in _OUTCOMES:
                 clips.add_metric([name, outcome], watched.counts[outcome])
+            for outcome, count in watched.frames.now().items():
+                frames.add_metric([name, outcome], count)
             breaks.add_metric([name], watched.reconnects)
             for label, seconds in list(watched.label_seconds.items()):
                 spent.add_metric([name, "unobserved" if label is None else label], seconds)
-        yield from (up, status, lag, position, age, clips, breaks, spent)
+        yield from (up, status, lag, position, age, clips, frames, breaks, spent)
 
     def _of_service(self) -> Iterator[Metric]:
         supervisor, totals = self._supervisor, self._supervisor.host.totals()

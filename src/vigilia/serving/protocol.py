@@ -1,7 +1,9 @@
 """HTTP that does not wait for ever: a connection without a whole request is closed in time.
 
 Uvicorn limits how many connections there are, and how long one may be idle between requests, but
-waits without an end for the head of a request that comes byte by byte.
+waits without an end for the head of a request that comes byte by byte. Nor does it tell those that
+ask from those that only hold a place: here the latter make room. Whether the process works is
+answered however many there are, or somebody who holds all places would have it started anew.
 """
 
 from __future__ import annotations
@@ -14,6 +16,8 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 __all__ = ["PatientProtocol"]
 
 HEAD_SECONDS = 10.0
+HEALTH = b"GET /healthz "
+_END = b"\r\n\r\n"
 
 
 class PatientProtocol(H11Protocol):
@@ -24,8 +28,11 @@ class PatientProtocol(H11Protocol):
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
         self._expect()
+        self._make_room()
 
     def data_received(self, data: bytes) -> None:
+        healthy = data.startswith(HEALTH) and data.find(_END) == len(data) - len(_END)
+        self.limit_concurrency = None if healthy else self.config.limit_concurrency
         super().data_received(data)
         self._look()
 
@@ -44,6 +51,19 @@ class PatientProtocol(H11Protocol):
         elif self._waiting is None and not self.transport.is_closing():
             self._expect()
 
+    def _make_room(self) -> None:
+        """Closes the connection that has asked for nothing the longest, if there are too many."""
+        limit = self.config.limit_concurrency
+        if limit is None or len(self.connections) < limit:
+            return
+        idle = [
+            (one._waiting.when(), one)
+            for one in self.connections
+            if isinstance(one, PatientProtocol) and one._waiting is not None and one is not self
+        ]
+        if idle:
+            min(idle, key=lambda pair: pair[0])[1]._close()
+
     def _expect(self) -> None:
         self._waiting = self.loop.call_later(HEAD_SECONDS, self._close)
 
@@ -53,6 +73,6 @@ class PatientProtocol(H11Protocol):
             self._waiting = None
 
     def _close(self) -> None:
-        self._waiting = None
+        self._forget()
         if not self.transport.is_closing():
             self.transport.close()

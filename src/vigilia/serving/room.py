@@ -3,6 +3,7 @@ for what comes from outside."""
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 from vigilia.errors import LabelError, OptionError, VideoError, VigiliaError
@@ -78,13 +79,13 @@ class Room:
         if options.live:
             return
         allowed = self.config.recordings
-        path = Path(options.source).resolve()
+        path = Path(os.path.realpath(options.source))  # raises for nothing that is asked
         if not any(path.is_relative_to(folder) for folder in allowed):
             raise OptionError(
                 "source: files may be added over HTTP from the folders that `recordings` lists "
                 "in the configuration only"
             )
-        if not path.exists():
+        if not os.path.exists(path):
             raise OptionError("source: there is no such file or folder")
 
     def check_correction(

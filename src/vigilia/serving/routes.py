@@ -14,6 +14,7 @@ from vigilia.serving.cursor import Cursor
 from vigilia.serving.downloads import EPOCH_SECONDS, download, export_formats
 from vigilia.serving.fields import Fields
 from vigilia.serving.files import EpochSeconds, file_response
+from vigilia.serving.openapi import NEW_STREAM
 from vigilia.serving.pictures import MOST_PIXELS_WIDE, parts_view
 from vigilia.serving.room import Room
 from vigilia.serving.routes_corrections import corrections_routes
@@ -96,9 +97,9 @@ def of_streams(router: APIRouter, room: Room) -> None:
     def streams() -> Response:
         return Response(all_streams.get(), media_type="application/json")
 
-    @router.post("/streams", status_code=201)
+    @router.post("/streams", status_code=201, openapi_extra=NEW_STREAM)
     def add(table: Annotated[dict[str, Any], Body()]) -> Stream:
-        options = stream_options(Fields("the stream", table))
+        options = stream_options(Fields("the stream", table, expand=False))
         room.check_added(options)
         if supervisor.get(options.name) is not None:
             raise HTTPException(409, f"there already is a stream named {options.name!r}")

@@ -6,8 +6,9 @@ Conventions
 - A label is one of the stream's `classes`; `null` is a hole: nothing was observed.
 - `{name}` is a stream's name: letters, digits, `-`, `_` and `.`, at most 64.
 - Errors are `{"error": "one line"}` with status 400 (bad value), 401 (no token), 403 (another
-  site's page), 404 (no such stream), 409 (not in this state), 413 (too large), 415 (not JSON),
-  503 (results cannot be read or written now).
+  site's page), 404 (no such stream), 408 (too slow), 409 (not in this state), 413 (too large),
+  415 (not JSON), 421 (not known under that name), 500 (a mistake of the service), 503 (results
+  cannot be read or written now). `openapi.py` says which of them a route may answer.
 - Where the service has a token, send `Authorization: Bearer TOKEN`. A page cannot do that for
   `<video>` and `EventSource`: it posts `{"token": ...}` to `/api/v1/session` once and gets a cookie
   (HttpOnly, SameSite=Strict). `GET /api/v1/session` says whether a token is needed and given.
@@ -47,6 +48,7 @@ from typing_extensions import TypedDict
 __all__ = [
     "ClassSummaryView",
     "Correction",
+    "ErrorView",
     "ExportFormat",
     "Kind",
     "MachineView",
@@ -72,6 +74,12 @@ Status = Literal["running", "waiting", "reconnecting", "stopped", "ended", "fail
 """running: frames come. waiting: it was started and no frame has come yet, or a followed folder
 has nothing new. reconnecting: a camera is away. stopped: by a person. ended: a recording is read
 through. failed: `problem` says why."""
+
+
+class ErrorView(TypedDict):
+    """Why not, in one line."""
+
+    error: str
 
 
 class Session(TypedDict):

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import re
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from vigilia.errors import OptionError
 from vigilia.serving.fields import Fields
@@ -13,14 +15,18 @@ from vigilia.serving.schema import Kind
 from vigilia.timeline import SegmenterOptions
 from vigilia.video.source import redact
 
-__all__ = ["SCHEMES", "StreamOptions", "stream_options"]
+__all__ = ["DEVICE_PATTERN", "NAME_PATTERN", "SCHEMES", "StreamOptions", "stream_options"]
 
 SCHEMES = ("rtsp", "rtsps", "http", "https", "rtmp", "rtmps", "srt", "udp", "tcp", "rtp")
 """What an address may begin with. FFmpeg knows more, and some of them read local files."""
 
-_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
+NAME_PATTERN = r"[A-Za-z0-9]([A-Za-z0-9_.-]{0,62}[A-Za-z0-9_-])?"
+DEVICE_PATTERN = r"/dev/video[0-9]+|webcam:[0-9]+"
+
+_NAME = re.compile(NAME_PATTERN)
 _ADDRESS = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*)://(.*)")
-_DEVICE = re.compile(r"/dev/video\d+|webcam:\d+")
+_DEVICE = re.compile(DEVICE_PATTERN)
+_LATEST = 1e11
 
 
 @dataclass(frozen=True, repr=False)
@@ -78,7 +84,7 @@ def stream_options(fields: Fields, folder: Path | None = None) -> StreamOptions:
         OptionError: a value breaks its rule.
     """
     name = fields.text("name")
-    if not _NAME.fullmatch(name) or name.endswith("."):
+    if not _NAME.fullmatch(name):
         raise fields.fail("name", "must be 1 to 64 letters, digits, '-', '_' and '.', not first")
     kind, source = _source(fields, folder)
     live = kind in ("device", "address")
@@ -114,15 +120,27 @@ def _source(fields: Fields, folder: Path | None) -> tuple[Kind, str]:
     if match := _ADDRESS.fullmatch(text):
         if match[1].lower() not in SCHEMES:
             raise fields.fail("source", f"an address begins with {', '.join(SCHEMES)}")
-        if not match[2].strip("/"):
-            raise fields.fail("source", "the address names no host")
+        _check_address(fields, text)
         return "address", text
-    path = Path(text).expanduser()
+    path = Path(os.path.expanduser(text))  # pathlib's raises where there is no such user
     if not path.is_absolute():
         if folder is None:
             raise fields.fail("source", "must be an absolute path, a device or an address")
         path = folder / path
-    return ("folder" if path.is_dir() else "file"), str(path)
+    # Likewise: what cannot be looked at is no error yet.
+    return ("folder" if os.path.isdir(path) else "file"), str(path)
+
+
+def _check_address(fields: Fields, text: str) -> None:
+    try:
+        pieces = urlsplit(text)
+        port = pieces.port  # says so if it is none
+    except ValueError:  # its text may repeat a password
+        raise fields.fail(
+            "source", "the address cannot be read; write [, ], # and / in a password as %5B, ..."
+        ) from None
+    if not pieces.hostname and port is None:  # udp://@:5000 is a port of our own
+        raise fields.fail("source", "the address names no host")
 
 
 def _wall_start(fields: Fields) -> tuple[float | None, timezone | None]:
@@ -133,7 +151,7 @@ def _wall_start(fields: Fields) -> tuple[float | None, timezone | None]:
     if isinstance(value, datetime):  # TOML has times of its own
         return _with_zone(fields, value)
     if isinstance(value, int | float) and not isinstance(value, bool):
-        return fields.number("wall_start", 0.0, most=1e11), None
+        return fields.number("wall_start", 0.0, most=_LATEST), None
     try:
         time = datetime.fromisoformat(str(value))
     except ValueError:
@@ -147,7 +165,10 @@ def _with_zone(fields: Fields, time: datetime) -> tuple[float, timezone]:
     offset = time.utcoffset()
     if offset is None:
         raise fields.fail("wall_start", "must say its time zone, such as ...T02:00:00+01:00")
-    return time.timestamp(), timezone(offset)
+    seconds = time.timestamp()
+    if not 0 <= seconds <= _LATEST:
+        raise fields.fail("wall_start", "must be a time since 1970")
+    return seconds, timezone(offset)
 
 
 def _segmenter(fields: Fields) -> SegmenterOptions:

@@ -6,7 +6,9 @@ Which there are, what they are called, and what of that is remembered; who steps
 
 from __future__ import annotations
 
+import json
 import logging
+import sqlite3
 import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -183,23 +185,34 @@ class Supervisor:
                 raise OptionError(f"there already is a stream named {options.name!r}")
             self.host.check_added(options, len(self._streams))
             watched = Watched(options, declared=table is not None)
-            if table is not None:
-                self.journal.notes.declare(options.name, table, running)
             self._streams[options.name] = watched
-            self._open(watched)
+            try:
+                self._open(watched)
+                # Behind it: what cannot be opened would not be there after a restart, either.
+                if table is not None:
+                    self.journal.notes.declare(options.name, table, running)
+            except BaseException:
+                del self._streams[options.name]
+                raise
             self.hub.publish("status", status_event(watched))
             if running and watched.status != "failed":
                 self.host.start(watched)
             return watched
 
     def add_declared(self) -> None:
-        """Adds the streams that were added over HTTP in earlier runs."""
-        for table, running in self.journal.notes.declared():
+        """Adds the streams that were added over HTTP in earlier runs; one that cannot be had is
+        left out, since the others are to be watched."""
+        for name, text, running in self.journal.notes.declared():
             try:
-                options = stream_options(Fields("a stream added over HTTP", table))
+                table = json.loads(text)
+                options = stream_options(Fields("a stream added over HTTP", table, expand=False))
                 self.add(options, table=table, running=running)
-            except OptionError as error:
-                log.warning("a declared stream is left out", extra={"why": str(error)})
+            except sqlite3.Error:
+                raise
+            except Exception as error:
+                # What others say may repeat a password.
+                why = str(error) if isinstance(error, VigiliaError) else type(error).__name__
+                log.warning("a declared stream is left out", extra={"stream": name, "why": why})
 
     def start(self, name: str) -> Watched:
         """Starts a stream that does not run; one that has ended is looked at again.

@@ -5,7 +5,6 @@ from __future__ import annotations
 import time
 from collections import Counter, defaultdict
 from dataclasses import dataclass, field
-from urllib.parse import unquote, urlsplit
 
 import av
 import numpy as np
@@ -13,9 +12,11 @@ import numpy as np
 from vigilia.engine import Feeder, Place
 from vigilia.serving.cameras import Connection, Watch
 from vigilia.serving.cursor import Cursor
+from vigilia.serving.frame_counts import FrameCounts
 from vigilia.serving.schema import Status
 from vigilia.serving.stream_options import StreamOptions
 from vigilia.stream import StreamState
+from vigilia.video.source import hidden_parts
 
 __all__ = ["LastRead", "Watched", "scrubbed"]
 
@@ -53,6 +54,7 @@ class Watched:
         opened: a camera that was opened for it beforehand; taken by the first connection.
         place: where the frames stand behind the last result, if a snapshot may be taken there.
         counts: clips by outcome, since the service was started.
+        frames: likewise frames.
         label_seconds: time in each label since then; None for holes.
         picture: the last one decoded.
         duration_seconds: of a recording, as its header says.
@@ -72,6 +74,7 @@ class Watched:
     opened: Connection | None = None
     place: Place | None = None
     counts: Counter[str] = field(default_factory=Counter)
+    frames: FrameCounts = field(default_factory=FrameCounts)
     label_seconds: defaultdict[str | None, float] = field(
         default_factory=lambda: defaultdict(float)
     )
@@ -111,12 +114,6 @@ def scrubbed(text: str, options: StreamOptions) -> str:
     if options.kind != "address":
         return text
     text = text.replace(options.source, options.shown_source)
-    pieces = urlsplit(options.source)
-    user = pieces.netloc.rpartition("@")[0]
-    secrets = [user, pieces.query]
-    if pieces.password:
-        secrets += [pieces.password, unquote(pieces.password)]
-    for secret in secrets:
-        if secret:
-            text = text.replace(secret, "***")
+    for secret in hidden_parts(options.source):
+        text = text.replace(secret, "***")
     return text

@@ -7,6 +7,7 @@ chunk10) and laid end to end.
 from __future__ import annotations
 
 import glob
+import os
 import re
 import sys
 from dataclasses import dataclass
@@ -15,7 +16,15 @@ from urllib.parse import unquote, urlsplit
 
 from vigilia.errors import VideoError
 
-__all__ = ["SUFFIXES", "Source", "find_videos", "natural_key", "redact", "resolve"]
+__all__ = [
+    "SUFFIXES",
+    "Source",
+    "find_videos",
+    "hidden_parts",
+    "natural_key",
+    "redact",
+    "resolve",
+]
 
 # fmt: off
 SUFFIXES = frozenset((
@@ -28,6 +37,12 @@ SUFFIXES = frozenset((
 
 _ADDRESS = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+://")
 _DEVICE = re.compile(r"(?:/dev/video|webcam:)(\d+)")
+# Many recorders want them in the path: /user=admin&password=s3cret&channel=1.sdp, or with _ for &.
+_CREDENTIAL = re.compile(
+    r"(?:(?:user|usr|login|pass|psw|pwd|token|auth|secret|key)[a-z-]*|(?<![a-z])(?:u|p|pw))"
+    r"(?:=|%3d)",
+    re.IGNORECASE,
+)
 
 
 @dataclass(frozen=True)
@@ -62,7 +77,10 @@ def resolve(source: str | Path) -> Source:
     if device := _DEVICE.fullmatch(text):
         return _camera(text, int(device[1]))
     if text.startswith("file://"):
-        text = unquote(urlsplit(text).path)
+        try:
+            text = unquote(urlsplit(text).path)
+        except ValueError:
+            raise VideoError(f"{text}: cannot be read as an address; name the file") from None
     elif isinstance(source, str) and _ADDRESS.match(text):
         # Whether an http address is a camera shows when it is opened: a film has a length.
         live = not text.lower().startswith(("http://", "https://"))
@@ -80,7 +98,7 @@ def find_videos(source: str | Path) -> list[Path]:
     Raises:
         VideoError: there is nothing of that name, or no video in it.
     """
-    path = Path(source).expanduser()
+    path = Path(os.path.expanduser(source))  # pathlib's raises where there is no such user
     try:
         if path.is_dir():
             return _in_folder(path)
@@ -110,10 +128,38 @@ def natural_key(path: Path) -> list[tuple[int, int, str]]:
 
 
 def redact(address: str) -> str:
-    """The address without user name, password and query, in which cameras carry both."""
-    pieces = urlsplit(address)
-    host = pieces.netloc.rpartition("@")[2]
-    return f"{pieces.scheme}://{host}{pieces.path}" + ("?..." if pieces.query else "")
+    """The address without what cameras carry credentials in: user name, password, query, fragment,
+    and the rest of a path from a `user=`, `password=` or the like on."""
+    try:
+        pieces = urlsplit(address)
+    except ValueError:  # where it is broken nobody can say what is a password
+        return f"{address.partition('://')[0]}://..."
+    host, (path, secret) = pieces.netloc.rpartition("@")[2], _cut(pieces.path)
+    shown = f"{pieces.scheme}://{host}{path}" + "..." * bool(secret)
+    return shown + ("?..." if pieces.query else "")
+
+
+def hidden_parts(address: str) -> list[str]:
+    """What `redact` leaves out, whole and in parts, the longest first: no message may hold it."""
+    try:
+        pieces = urlsplit(address)
+    except ValueError:
+        return [address]
+    user = pieces.netloc.rpartition("@")[0]
+    password = user.partition(":")[2]
+    found = {user, password, unquote(password)}
+    for text in (_cut(pieces.path)[1], pieces.query, pieces.fragment):
+        found.add(text)
+        for match in _CREDENTIAL.finditer(text):
+            value = re.split(r"[&;,/?#]|_[a-z]+=", text[match.end() :], maxsplit=1)[0]
+            found |= {value, unquote(value)}
+    return sorted(filter(None, found), key=lambda one: (-len(one), one))
+
+
+def _cut(path: str) -> tuple[str, str]:
+    """A path up to the first credential in it, and from there on."""
+    match = _CREDENTIAL.search(path)
+    return (path, "") if match is None else (path[: match.end()], path[match.end() :])
 
 
 def _in_folder(folder: Path) -> list[Path]:
