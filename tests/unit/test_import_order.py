@@ -15,6 +15,7 @@ import vigilia
 ROOT = Path(vigilia.__file__).parent
 ORDER = [
     "errors",
+    "installation",
     "files",
     "state",
     "fingerprints",
