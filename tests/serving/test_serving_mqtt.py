@@ -235,5 +235,5 @@ def test_tls_has_its_own_port_and_a_missing_client_is_named(
     assert options is not None
     assert (options.port, options.tls) == (8883, True)
     monkeypatch.setitem(__import__("sys").modules, "paho.mqtt", None)
-    with pytest.raises(MissingExtraError, match=r"vigilia\[mqtt\]"):
+    with pytest.raises(MissingExtraError, match=r"\[mqtt\]"):
         Mqtt(options, Hub(), list)

@@ -13,7 +13,6 @@ from pathlib import Path
 
 import pytest
 
-from serving.helpers import wait_for
 from vigilia.serving import guard, protocol, server
 from vigilia.serving.config import read_config
 from vigilia.serving.hub import Hub
@@ -135,21 +134,6 @@ def test_who_does_not_read_is_given_up(service: tuple[int, Hub]) -> None:
         finally:
             given_up.set()
     assert answered(port) == 200
-
-
-def test_connections_beyond_the_limit_are_told_503_and_room_comes_back(
-    service: tuple[int, Hub],
-) -> None:
-    port, _ = service
-    wait_for(lambda: answered(port) == 200)
-    idle = [connected(port) for _ in range(MOST_CONNECTIONS)]
-    try:
-        assert answered(port) == 503
-        # The idle ones are hung up on when their head does not come.
-        wait_for(lambda: answered(port) == 200, 20)
-    finally:
-        for one in idle:
-            one.close()
 
 
 def heard(service: tuple[int, Hub], last: str | None) -> tuple[str, list[str]]:

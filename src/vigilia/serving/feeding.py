@@ -16,7 +16,7 @@ from vigilia.relevance import GateOptions
 from vigilia.running.classify import start
 from vigilia.serving.cameras import Connection, Watch, camera_items
 from vigilia.serving.ledger import Ledger, SnapshotStore
-from vigilia.serving.recordings import recording_identity, recording_items
+from vigilia.serving.recordings import recording_identity, recording_items, wait_for_first
 from vigilia.serving.snapshots import Snapshot
 from vigilia.serving.watched import Watched
 from vigilia.stream import StreamClassifier
@@ -80,6 +80,9 @@ class Feeding:
         engine_name = watched.engine_name
         gate = GateOptions() if options.gate else None
         if not options.live:
+            # A folder is known by its first file: while it has none, it could not be known again.
+            if options.follow and not wait_for_first(options.source, watch):
+                return
             identity = {
                 "recording": recording_identity(options.source, follow=options.follow),
                 "max_gap_seconds": options.max_gap_seconds,

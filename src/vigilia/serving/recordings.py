@@ -12,7 +12,7 @@ from vigilia.errors import VideoError
 from vigilia.serving.cameras import Watch
 from vigilia.video import Gap, Position, Sample, VideoReader, find_videos
 
-__all__ = ["parts_of", "recording_identity", "recording_items"]
+__all__ = ["parts_of", "recording_identity", "recording_items", "wait_for_first"]
 
 SETTLED_SECONDS = 20.0
 """A file that did not change for so long is complete, even if no newer one stands beside it."""
@@ -37,6 +37,19 @@ def parts_of(source: str, *, follow: bool, now: float | None = None) -> list[Pat
         if age < SETTLED_SECONDS:
             parts.pop()
     return parts
+
+
+def wait_for_first(source: str, watch: Watch) -> bool:
+    """Waits until a followed folder has a complete file; False if it is stopped meanwhile.
+
+    Raises:
+        VideoError: it is not there.
+    """
+    while not parts_of(source, follow=True):
+        watch.report("waiting", "")
+        if watch.wait(_LOOK_EVERY_SECONDS):
+            return False
+    return True
 
 
 def recording_identity(source: str, *, follow: bool) -> list[Any]:
@@ -82,13 +95,10 @@ def recording_items(
         BrokenVideoError: it breaks half-way.
     """
     pace = _Pace(watch) if realtime else None
+    if follow and not wait_for_first(source, watch):
+        return
     parts = parts_of(source, follow=follow)
     while True:
-        while follow and not parts:
-            watch.report("waiting", "")
-            if watch.wait(_LOOK_EVERY_SECONDS):
-                return
-            parts = parts_of(source, follow=True)
         if resume is not None and not resume.part and len(parts) > 1:
             # It was the only file then, and a position in an only file does not name it.
             resume = replace(resume, part=parts[0].name)
@@ -107,7 +117,7 @@ def recording_items(
         resume = resume if last is None else last.position
         watch.report("waiting", "")
         known = parts
-        while parts == known:
+        while parts == known or not parts:
             if watch.wait(_LOOK_EVERY_SECONDS):
                 return
             parts = parts_of(source, follow=True)
