@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import sqlite3
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -260,6 +261,7 @@ def test_a_followed_folder_is_one_timeline_that_grows(
         service.supervisor.add(declared)
         for number in numbers:
             wait_for(lambda: service.status("pen") == "waiting")
+            time.sleep(0.1)  # nothing must be decided while there is no file
             before = service.until("pen")
             (ready / f"c{number}.mp4").rename(folder / f"c{number}.mp4")
             wait_for(lambda before=before: service.until("pen") > before + 3)
