@@ -70,26 +70,27 @@ class Listeners:
     async def _events(self, request: Request) -> AsyncIterator[bytes]:
         self.count += 1
         try:
-            place = self._hub.place(request.headers.get("last-event-id"))
-            yield b"retry: 2000\n\n"
-            if place is None:
-                place = self._hub.place()
-                yield _RESET
+            known = self._hub.place(request.headers.get("last-event-id"))
+            # Before anything is sent: what comes while it is sent is told, too.
+            place = self._hub.place() if known is None else known
             assert place is not None
+            yield b"retry: 2000\n\n"
+            if known is None:
+                yield _RESET
             while not self._closed:
                 piece, place = self._piece(place)
                 if piece:
                     yield piece
-                await self._next()
+                await self._next(place)
                 if self._hub.place() == place and not self._closed:
                     yield b": still here\n\n"
         finally:
             self.count -= 1
 
-    async def _next(self) -> None:
+    async def _next(self, place: int) -> None:
         """Waits, together with all others, until there is something to tell or it is time to say
         that nothing is."""
-        if self._closed:
+        if self._closed or place < self._place:  # gathered while the last piece was sent
             return
         if self._gathering is None or self._gathering.done():
             self._gathering = asyncio.create_task(self._gather())
