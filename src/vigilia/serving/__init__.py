@@ -15,6 +15,7 @@ stepping.py, calls.py                     the thread that steps, and what others
 writing.py, results.py, status.py         what becomes of results
 hub.py, event_stream.py                   who is told: pages, `webhooks.py`, `mqtt.py`
 attention.py, pictures.py, views.py       what the page wants to see; `summary.py`, `downloads.py`
+latest_pictures.py, shared_answer.py      what many want to see is made once
 schema*.py, guard.py, room.py, routes*.py the API, and whom it answers
 openapi.py                                what programs are told of the API
 metrics.py, logs.py, protocol.py, heap.py how it is run
