@@ -11,9 +11,10 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
+import uvicorn
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
-__all__ = ["PatientProtocol"]
+__all__ = ["PatientProtocol", "patient_settings"]
 
 HEAD_SECONDS = 10.0
 HEALTH = b"GET /healthz "
@@ -76,3 +77,26 @@ class PatientProtocol(H11Protocol):
         self._forget()
         if not self.transport.is_closing():
             self.transport.close()
+
+
+def patient_settings(app: Any, *, connections: int, ending_seconds: int) -> uvicorn.Config:
+    """How an application is served: by this protocol, with our own log.
+
+    Args:
+        app: that answers.
+        connections: at most.
+        ending_seconds: for requests that are still answered at the end.
+    """
+    return uvicorn.Config(
+        app,
+        http=PatientProtocol,
+        ws="none",
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        proxy_headers=False,
+        limit_concurrency=connections,
+        timeout_keep_alive=15,
+        timeout_graceful_shutdown=ending_seconds,
+        h11_max_incomplete_event_size=16_384,
+    )

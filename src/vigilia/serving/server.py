@@ -23,7 +23,7 @@ from vigilia.serving.journal_rows import NotNowError, may_pass
 from vigilia.serving.logs import set_up_logs
 from vigilia.serving.metrics import Metrics
 from vigilia.serving.mqtt import Mqtt
-from vigilia.serving.protocol import PatientProtocol
+from vigilia.serving.protocol import patient_settings
 from vigilia.serving.retention import Pruner
 from vigilia.serving.single import only_one
 from vigilia.serving.supervisor import MakeHost, Supervisor
@@ -208,20 +208,9 @@ def make_server(
             super().handle_exit(sig, frame)
             on_signal()
 
-    settings = uvicorn.Config(
-        app,
-        http=PatientProtocol,
-        ws="none",
-        log_config=None,
-        access_log=False,
-        server_header=False,
-        proxy_headers=False,
-        limit_concurrency=MOST_CONNECTIONS,
-        timeout_keep_alive=15,
-        timeout_graceful_shutdown=REQUEST_SECONDS,
-        h11_max_incomplete_event_size=16_384,
+    return Server(
+        patient_settings(app, connections=MOST_CONNECTIONS, ending_seconds=REQUEST_SECONDS)
     )
-    return Server(settings)
 
 
 def _listen(config: ServeConfig) -> socket.socket:

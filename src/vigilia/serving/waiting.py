@@ -17,7 +17,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from vigilia.serving.protocol import PatientProtocol
+from vigilia.serving.protocol import patient_settings
 
 __all__ = ["Waiting"]
 
@@ -58,17 +58,7 @@ class Waiting:
                 Route("/{path:path}", other, methods=["GET", "POST", "DELETE"]),
             ]
         )
-        settings = uvicorn.Config(
-            app,
-            http=PatientProtocol,
-            ws="none",
-            log_config=None,
-            access_log=False,
-            server_header=False,
-            limit_concurrency=16,
-            timeout_graceful_shutdown=1,
-        )
-        self._server = uvicorn.Server(settings)
+        self._server = uvicorn.Server(patient_settings(app, connections=16, ending_seconds=1))
         self._thread = threading.Thread(target=self._run, name="vigilia-waiting", daemon=True)
 
     def wait(self, problem: str) -> None:
