@@ -280,3 +280,49 @@ def test_a_followed_folder_is_one_timeline_that_grows(
     assert count > 10
     assert (scores.probabilities[:count] == whole.scores.probabilities[:count]).all()
     assert set(service.reader.parts("pen")) >= {"c1.mp4", "c2.mp4"}
+
+
+def test_a_followed_folder_goes_on_after_its_first_files_are_deleted(
+    serve: Serve,
+    tmp_path: Path,
+    make_video: Callable[..., Path],
+    model,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A recorder keeps some days: what is oldest goes while nobody looks."""
+    import vigilia
+
+    monkeypatch.setattr("vigilia.serving.recordings.SETTLED_SECONDS", 0.0)
+    monkeypatch.setattr("vigilia.serving.recordings._LOOK_EVERY_SECONDS", 0.02)
+    folder, everything = tmp_path / "chunks", tmp_path / "everything"
+    folder.mkdir()
+    for number in range(3):
+        made = make_video(everything / f"c{number}.mp4", 36, seed=number)
+        if number == 0:
+            shutil.copy(made, folder)
+    declared = StreamOptions("pen", str(folder), "folder", follow=True)
+    for after in ("c1.mp4", "c2.mp4", ""):
+        service = serve(tmp_path / "data")
+        service.supervisor.add(declared)
+        wait_for(lambda service=service: service.status("pen") == "waiting")
+        if after:
+            before = service.until("pen")
+            shutil.copy(everything / after, folder)
+            wait_for(lambda s=service, before=before: s.until("pen") > before + 3)
+            wait_for(lambda service=service: service.status("pen") == "waiting")
+            service.close()
+            sorted(folder.iterdir())[0].unlink()
+    assert [path.name for path in folder.iterdir()] == ["c2.mp4"]
+    tiles(list(service.reader.rows("pen")))
+    whole = vigilia.run(everything, model=model)
+    scores = service.reader.scores(service.journal.cursor("pen"), -1e18, 1e18)
+    count = int(service.until("pen")) - 1
+    assert count > 10
+    assert (scores.probabilities[:count] == whole.scores.probabilities[:count]).all()
+    assert list(service.reader.parts("pen")) == ["c0.mp4", "c1.mp4", "c2.mp4"]
+    service.close()
+    (tmp_path / "data" / "snapshots" / "pen.safetensors").unlink()
+    lost = serve(tmp_path / "data")
+    lost.supervisor.add(declared)
+    wait_for(lambda: lost.status("pen") == "failed")
+    assert "another recording" in lost.supervisor.get("pen").problem

@@ -6,7 +6,7 @@ import dataclasses
 import logging
 import sqlite3
 from collections.abc import Callable, Iterator
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import av
 
@@ -18,6 +18,7 @@ from vigilia.serving.cameras import Connection, Watch, camera_items
 from vigilia.serving.ledger import Ledger, SnapshotStore
 from vigilia.serving.recordings import recording_identity, recording_items, wait_for_first
 from vigilia.serving.snapshots import Snapshot
+from vigilia.serving.stream_options import StreamOptions
 from vigilia.serving.watched import Watched
 from vigilia.stream import StreamClassifier
 from vigilia.timeline.intervals import ROUNDING_SECONDS
@@ -78,18 +79,12 @@ class Feeding:
     def _pieces(self, watched: Watched, watch: Watch) -> Iterator[Piece]:
         options = watched.options
         engine_name = watched.engine_name
-        gate = GateOptions() if options.gate else None
-        if not options.live:
-            # A folder is known by its first file: while it has none, it could not be known again.
-            if options.follow and not wait_for_first(options.source, watch):
-                return
-            identity = {
-                "recording": recording_identity(options.source, follow=options.follow),
-                "max_gap_seconds": options.max_gap_seconds,
-                "gate": None if gate is None else dataclasses.asdict(gate),
-            }
-            self._kept(watched, watch, lambda: self._ledger.claim(watched.name, identity))
+        if options.follow and not wait_for_first(options.source, watch):
+            return  # a folder that holds nothing yet could not be known again
         snapshot = self._snapshot(watched)
+        if not options.live:
+            identity = self._identity(options, snapshot)
+            self._kept(watched, watch, lambda: self._ledger.claim(watched.name, identity))
         place = Place(start(self._model).window)
         if snapshot is not None:
             self._engine.resume(engine_name, snapshot.state)
@@ -97,12 +92,24 @@ class Feeding:
         items = (
             self._camera(watched, watch) if options.live else self._recording(watched, watch, place)
         )
-        for piece in pieces(watched.frames.counted(items), place, gate=gate):
+        for piece in pieces(watched.frames.counted(items), place, gate=_gate(options)):
             if not options.live and not self._room(engine_name, watch):
                 return
             if watch.stopped.is_set():
                 return  # what the end of the samples flushed is not an end
             yield piece
+
+    def _identity(self, options: StreamOptions, snapshot: Snapshot | None) -> dict[str, Any]:
+        """What the results of a recording are about."""
+        gate = _gate(options)
+        about: dict[str, Any] = {
+            "max_gap_seconds": options.max_gap_seconds,
+            "gate": None if gate is None else dataclasses.asdict(gate),
+        }
+        position = None if snapshot is None else snapshot.place.position
+        if not (options.follow and position is not None and position.part):
+            about["recording"] = recording_identity(options.source, follow=options.follow)
+        return about
 
     def _kept(self, watched: Watched, watch: Watch, use: Callable[[], T]) -> T:
         """What the journal says, or writes, as soon as that works."""
@@ -200,6 +207,10 @@ class Feeding:
             resume=place.position,
             on_open=note,
         )
+
+
+def _gate(options: StreamOptions) -> GateOptions | None:
+    return GateOptions() if options.gate else None
 
 
 def open_camera(watched: Watched, model: StreamClassifier) -> VideoReader:

@@ -55,6 +55,9 @@ def wait_for_first(source: str, watch: Watch) -> bool:
 def recording_identity(source: str, *, follow: bool) -> list[Any]:
     """What makes it this recording: names and sizes of its files; of a followed folder its first.
 
+    Whoever goes on in a followed folder needs none: the frame where it stood is looked for in the
+    file where it was, and the first file may long be gone.
+
     Raises:
         VideoError: it is not there.
     """
@@ -99,9 +102,6 @@ def recording_items(
         return
     parts = parts_of(source, follow=follow)
     while True:
-        if resume is not None and not resume.part and len(parts) > 1:
-            # It was the only file then, and a position in an only file does not name it.
-            resume = replace(resume, part=parts[0].name)
         last: Sample | None = None
         with open_parts(parts) as reader:
             on_open(reader)
@@ -110,6 +110,10 @@ def recording_items(
                 if watch.stopped.is_set() or (pace is not None and pace.wait(item)):
                     return
                 if isinstance(item, Sample):
+                    if follow and not item.part:
+                        # An only file is not named, but others will stand beside it, or in its
+                        # place: a recorder deletes its oldest.
+                        item = replace(item, part=parts[0].name)
                     last = item
                 yield item
         if not follow:
