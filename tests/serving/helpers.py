@@ -38,6 +38,11 @@ class Service:
         assert watched is not None
         return watched.status
 
+    def problem(self, name: str) -> str:
+        watched = self.supervisor.get(name)
+        assert watched is not None
+        return watched.problem
+
     def until(self, name: str) -> float:
         cursor = self.journal.cursor(name)
         return 0.0 if cursor is None else cursor.until_seconds or 0.0

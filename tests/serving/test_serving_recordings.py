@@ -326,3 +326,47 @@ def test_a_followed_folder_goes_on_after_its_first_files_are_deleted(
     lost.supervisor.add(declared)
     wait_for(lambda: lost.status("pen") == "failed")
     assert "another recording" in lost.supervisor.get("pen").problem
+
+
+@pytest.mark.parametrize("kind", ["not readable at all", "broken half-way"])
+def test_a_damaged_file_of_a_followed_folder_is_passed_over(
+    serve: Serve,
+    tmp_path: Path,
+    make_video: Callable[..., Path],
+    monkeypatch: pytest.MonkeyPatch,
+    kind: str,
+) -> None:
+    """While it is the newest it is waited for; then its time is a hole, and the next is read."""
+    monkeypatch.setattr("vigilia.serving.recordings.SETTLED_SECONDS", 0.0)
+    monkeypatch.setattr("vigilia.serving.recordings._LOOK_EVERY_SECONDS", 0.02)
+    folder, ready = tmp_path / "chunks", tmp_path / "ready"
+    folder.mkdir()
+    seconds = 9.0
+    for number in range(4):
+        make_video(ready / f"c{number}.mp4", int(8 * seconds), seed=number, codec="h264")
+    data = bytearray((ready / "c1.mp4").read_bytes())
+    if kind == "not readable at all":
+        data[:4000] = bytes(4000)
+    else:
+        del data[len(data) // 2 :]
+    (ready / "c1.mp4").write_bytes(data)
+    shutil.copy(ready / "c0.mp4", folder)
+    service = serve(tmp_path / "data")
+    service.supervisor.add(StreamOptions("pen", str(folder), "folder", follow=True))
+    wait_for(lambda: service.status("pen") == "waiting" and service.until("pen") > 7)
+    shutil.copy(ready / "c1.mp4", folder)
+    wait_for(lambda: "c1.mp4" in service.problem("pen"))
+    assert service.status("pen") == "waiting", "another may come"
+    for number in (2, 3):
+        before = service.until("pen")
+        shutil.copy(ready / f"c{number}.mp4", folder)
+        wait_for(lambda before=before: service.until("pen") > before + 6)
+        wait_for(lambda: service.status("pen") == "waiting" and not service.problem("pen"))
+    rows = list(service.reader.rows("pen"))
+    tiles(rows)
+    parts = service.reader.parts("pen")
+    if kind == "not readable at all":
+        assert parts["c2.mp4"] == pytest.approx(seconds), "it says nothing of its length"
+    else:
+        assert parts["c2.mp4"] == pytest.approx(2 * seconds), "it says how long it was"
+    assert parts["c3.mp4"] == pytest.approx(parts["c2.mp4"] + seconds)

@@ -192,12 +192,21 @@ class Feeding:
         if options.wall_start is not None:
             self._wall_start(watched, watch, options.wall_start)
 
+        def pass_over(problem: str) -> None:
+            log.warning("a file is damaged", extra={"stream": watched.name, "why": problem})
+            watch.report("running", problem)
+
         def note(reader: object) -> None:
             assert isinstance(reader, VideoReader)
             watched.duration_seconds = reader.duration_seconds
 
         return recording_items(
-            lambda parts: _open(watched, self._model, Source(options.source, parts=tuple(parts))),
+            lambda parts: _open(
+                watched,
+                self._model,
+                Source(options.source, parts=tuple(parts)),
+                on_damage=pass_over if options.follow else None,
+            ),
             watch,
             source=options.source,
             follow=options.follow,
@@ -218,11 +227,19 @@ def open_camera(watched: Watched, model: StreamClassifier) -> VideoReader:
     return _open(watched, model, resolve(watched.options.source))
 
 
-def _open(watched: Watched, model: StreamClassifier, source: Source) -> VideoReader:
+def _open(
+    watched: Watched,
+    model: StreamClassifier,
+    source: Source,
+    *,
+    on_damage: Callable[[str], None] | None = None,
+) -> VideoReader:
     def look(picture: av.VideoFrame) -> None:
         watched.picture = picture
 
     pre = model.preprocessing
-    reader = VideoReader(source, size=(pre.width, pre.height), threads=1, on_picture=look)
+    reader = VideoReader(
+        source, size=(pre.width, pre.height), threads=1, on_picture=look, on_damage=on_damage
+    )
     watched.frames.read_by(reader)
     return reader

@@ -86,7 +86,7 @@ def recording_items(
         open_parts: opens files as one recording.
         watch: told what happens.
         source: file, folder or pattern.
-        follow: wait for more files at the end; there is none then.
+        follow: wait for more files at the end; there is none then, and damage ends nothing.
         realtime: wait until each sample's time has come.
         fps: samples a second.
         max_gap_seconds: a longer time without a frame is a hole.
@@ -102,24 +102,37 @@ def recording_items(
         return
     parts = parts_of(source, follow=follow)
     while True:
-        last: Sample | None = None
-        with open_parts(parts) as reader:
-            on_open(reader)
-            watch.report("running", "")
-            for item in reader.samples(fps, max_gap_seconds, resume=resume):
-                if watch.stopped.is_set() or (pace is not None and pace.wait(item)):
-                    return
-                if isinstance(item, Sample):
-                    if follow and not item.part:
-                        # An only file is not named, but others will stand beside it, or in its
-                        # place: a recorder deletes its oldest.
-                        item = replace(item, part=parts[0].name)
-                    last = item
-                yield item
+        problem = ""
+        try:
+            reader = open_parts(parts)
+        except VideoError as error:
+            if not follow:
+                raise
+            problem = str(error)
+        else:
+            with reader:
+                on_open(reader)
+                watch.report("running", "")
+                items = reader.samples(fps, max_gap_seconds, resume=resume)
+                try:
+                    for item in items:
+                        if watch.stopped.is_set() or (pace is not None and pace.wait(item)):
+                            return
+                        if isinstance(item, Sample):
+                            if follow and not item.part:
+                                # An only file is not named, but others will stand beside it, or
+                                # in its place: a recorder deletes its oldest.
+                                item = replace(item, part=parts[0].name)
+                            resume = item.position
+                        yield item
+                except VideoError as error:
+                    if not follow:
+                        raise
+                    problem = str(error)
         if not follow:
             return
-        resume = resume if last is None else last.position
-        watch.report("waiting", "")
+        # The newest may be damaged only for now; once another stands behind it, it is passed over.
+        watch.report("waiting", problem)
         known = parts
         while parts == known or not parts:
             if watch.wait(_LOOK_EVERY_SECONDS):

@@ -131,6 +131,12 @@ class Decoder:
         return seconds if seconds > 0 else None
 
     @property
+    def start_seconds(self) -> float:
+        """Where the header says that the stream begins; 0 if it says nothing."""
+        start, base = self.stream.start_time, self.stream.time_base
+        return float(start * base) if start is not None and base else 0.0
+
+    @property
     def frame_rate(self) -> float | None:
         """The average frame rate the header says."""
         rate = self.stream.average_rate or self.stream.guessed_rate

@@ -81,7 +81,9 @@ class VideoReader:
     A folder is one recording; `parts` says how its files are laid end to end.
 
     Whoever wants to look at each decoded picture at its own size gives `on_picture`, which is
-    called in the thread that reads and must be quick.
+    called in the thread that reads and must be quick. With `on_damage` a damaged part behind which
+    others stand ends nothing: its message goes there, and the next part follows where this one
+    would have ended by its header.
 
     Use it as a context manager. `close` may be called while another thread reads: it waits for
     the frame under way.
@@ -110,11 +112,18 @@ class VideoReader:
         start_seconds: float | None = None,
         eco: bool = False,
         on_picture: Callable[[av.VideoFrame], None] | None = None,
+        on_damage: Callable[[str], None] | None = None,
     ) -> None:
         self.name = source.name
         self.parts = source.parts
         self._parts = Parts(
-            source, stream=stream, size=size, threads=threads, eco=eco, on_picture=on_picture
+            source,
+            stream=stream,
+            size=size,
+            threads=threads,
+            eco=eco,
+            on_picture=on_picture,
+            on_damage=on_damage,
         )
         self._last_sample: Sample | None = None
         self._closed = False
