@@ -50,6 +50,11 @@ class Spread:
         assert watched is not None
         return watched.status
 
+    def problem(self, name: str) -> str:
+        watched = self.supervisor.get(name)
+        assert watched is not None
+        return watched.problem
+
     def until(self, name: str) -> float:
         return self.journal.until_seconds(name) or 0.0
 
@@ -419,6 +424,27 @@ def test_more_streams_than_room_wait_and_get_their_turn(
     wait_for(lambda: any("waits for one" in one.problem for one in service.supervisor.streams))
     wait_for(lambda: all(service.status(name) == "ended" for name in alone))
     same(service, alone)
+
+
+def test_while_others_have_the_machines_streams_say_what_they_wait_for(
+    spread: Callable[..., Spread],
+    recordings: list[Path],
+    alone: dict[str, Timeline],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(live_loop, "_PATIENCE_SECONDS", 0.1)
+    machines = Machines("one", "two")
+    machines.busy |= {"one", "two"}
+    service = spread(machines, tmp_path)
+    service.supervisor.add(file_options(recordings[0], "hole"))
+    wait_for(lambda: "free in the cluster are 0 of 2 CPUs" in service.problem("hole"))
+    assert service.status("hole") == "waiting"
+    assert "a worker asks for 1 CPU" in service.supervisor.problem
+    machines.busy.clear()
+    wait_for(lambda: service.status("hole") == "ended")
+    assert service.supervisor.problem == ""
+    same(service, alone, ["hole"])
 
 
 def test_a_machine_that_comes_gets_its_share(

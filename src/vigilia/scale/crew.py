@@ -13,7 +13,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from vigilia.scale.cluster import Node, brief, nodes, only_on
+from vigilia.scale.cluster import Node, brief, nodes, only_on, room
 
 __all__ = ["Crew", "Hand"]
 
@@ -90,6 +90,10 @@ class Crew:
         """Those that are ready and have not been asked for news."""
         asked = set(self._calls.values())
         return [hand for hand in self.hands if hand.ready and hand not in asked]
+
+    def room(self) -> str:
+        """What a worker asks for and how much of it nobody has, in words."""
+        return room(self._ray, gpus=self._device != "cpu", cpus=self._cpus)
 
     def ask(self, hand: Hand, *arguments: Any) -> None:
         """Asks an idle worker for news: calls its `told`."""

@@ -100,8 +100,8 @@ class RayHost:
         if self._tools.writer.problem:
             return self._tools.writer.problem
         if not any(hand.ready for hand in list(self._crew.hands)):
-            why = f" ({self._crew.why})" if self._crew.why else ""
-            return f"no machine of the cluster is ready{why}"
+            why = self._crew.why or self._loop.waits_for
+            return f"no machine of the cluster is ready{f' ({why})' if why else ''}"
         return ""
 
     @property

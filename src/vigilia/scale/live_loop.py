@@ -34,6 +34,8 @@ OPENING_SECONDS = 600.0
 _NEWS_SECONDS = 0.5
 _LOOK_SECONDS = 0.1
 _GATHER_SECONDS = 30.0
+_PATIENCE_SECONDS = 60.0
+_SAY_SECONDS = 10.0
 _CLEARED_SECONDS = 60.0
 
 
@@ -48,6 +50,7 @@ class LiveLoop:
     Attributes:
         taking: of what workers say.
         moves: of streams.
+        waits_for: why no worker is ready, in words, once that lasts; else empty.
         broken: what ended it, if not `close`.
     """
 
@@ -59,6 +62,9 @@ class LiveLoop:
         self._losses = Losses()
         self._stopping = threading.Event()
         self._first_ready_at: float | None = None
+        self._able_at = time.monotonic()
+        self._said_at = -_SAY_SECONDS
+        self.waits_for = ""
         self.taking = Taking(tools, book)
         self.moves = Moves(
             crew, book.placements, self.taking.told, tools.model.preprocessing.stride_seconds
@@ -136,7 +142,11 @@ class LiveLoop:
 
     def _place(self) -> None:
         able = self.moves.able
-        if not able or self._is_gathering():
+        if not able:
+            self._say_what_it_waits_for()
+            return
+        self._able_at, self.waits_for = time.monotonic(), ""
+        if self._is_gathering():
             return
         for placement in list(self._book.placements.values()):
             if placement.hand is not None or placement.stopping:
@@ -151,6 +161,18 @@ class LiveLoop:
             ended = kept(partial(journal.ended, placement.name))
             wall_start = kept(partial(journal.wall_start, placement.name))
             self._book.give(placement, hand, ended=ended, wall_start=wall_start)
+
+    def _say_what_it_waits_for(self) -> None:
+        """Ray lets workers wait for machines that others have, and says nothing."""
+        now = time.monotonic()
+        if now - self._able_at < _PATIENCE_SECONDS or now - self._said_at < _SAY_SECONDS:
+            return
+        self._said_at = now
+        self.waits_for = self._crew.why or self._crew.room()
+        problem = f"no machine of the cluster is ready ({self.waits_for}); it waits for one"
+        for placement in list(self._book.placements.values()):
+            if placement.hand is None and not placement.stopping:
+                set_status(self._tools.hub, placement.watched, "waiting", problem)
 
     def _is_gathering(self) -> bool:
         """Whether the first worker is there and others still come: it should not get all."""

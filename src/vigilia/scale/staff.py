@@ -11,7 +11,6 @@ from typing import Any
 
 import vigilia
 from vigilia.errors import VigiliaError
-from vigilia.scale.cluster import room
 from vigilia.scale.crew import Crew, Hand
 from vigilia.scale.parcel import Parcel
 from vigilia.scale.worker import Task, Told, Worker
@@ -49,7 +48,6 @@ class Staff:
         wait_seconds: float = 600.0,
         on_wait: Callable[[str], None] | None = None,
     ) -> None:
-        self._ray = ray
         self._device = device
         self._cpus = cpus
         self._patience_seconds = patience_seconds
@@ -126,13 +124,10 @@ class Staff:
             return
         if waited > self._wait_seconds and not self._ever_ready:
             raise VigiliaError(
-                f"no worker could be started in {waited:.0f} s ({self._room()}); what was done "
-                "before is kept: start the same command again when there is room"
+                f"no worker could be started in {waited:.0f} s ({self._crew.room()}); what was "
+                "done before is kept: start the same command again when there is room"
             )
         if self._on_wait is not None and not self._told:
             most = "" if self._ever_ready else f", {self._wait_seconds:.0f} s at most"
-            self._on_wait(f"no worker is ready yet: {self._room()}; waiting{most}")
+            self._on_wait(f"no worker is ready yet: {self._crew.room()}; waiting{most}")
         self._told = True
-
-    def _room(self) -> str:
-        return room(self._ray, gpus=self._device != "cpu", cpus=self._cpus)
