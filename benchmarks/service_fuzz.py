@@ -273,6 +273,7 @@ def fuzz_api(tally: Tally, folder: Path, examples: int) -> None:
                         max_examples=examples,
                         deadline=None,
                         database=None,
+                        print_blob=False,
                         phases=[Phase.generate],
                         suppress_health_check=list(HealthCheck),
                     )(given(case=strategy)(asking(tally, kind, statuses)))()
