@@ -40,7 +40,7 @@ from vigilia.files import write_atomically
 __all__ = ["FAMILY_TASKS", "FamilyPlan", "bench_family", "read_family_results"]
 
 FAMILY_TASKS = ("T1", "T3", "T8", PUSHUPS)
-EYES_UPDATES = 400
+EYES_UPDATES = 1800
 SCENES = 32
 EXAM = Exam(streams=4, clips=1000)
 EYES_SEED = 0
