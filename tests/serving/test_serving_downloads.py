@@ -2,18 +2,33 @@
 
 from __future__ import annotations
 
+import asyncio
+import errno
+import tempfile
 import time
+import tracemalloc
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta, timezone
 from pathlib import Path
 
+import numpy as np
 import pytest
 
-from vigilia.errors import OptionError
+from vigilia.errors import OptionError, OutputError
 from vigilia.serving.downloads import EXPORTS, download
 from vigilia.serving.fields import Fields
+from vigilia.serving.files import file_response
 from vigilia.serving.stream_options import stream_options
-from vigilia.timeline import FORMATS, Annotations, Segment, Timeline, read_annotations
+from vigilia.timeline import (
+    FORMATS,
+    Annotations,
+    Scores,
+    Segment,
+    Timeline,
+    read_annotations,
+)
+from vigilia.timeline.files import read
 
 AT_FIVE = "2026-11-21T17:00:00+01:00"
 BERLIN = timezone(timedelta(hours=1))
@@ -29,7 +44,9 @@ def again(name: str, folder: Path, wall_start: float, zone: timezone | None) -> 
     """What a reader of the download takes for the start of the recording."""
     made = download(NIGHT, name, "night", wall_start=wall_start, zone=zone, fps=25.0)
     path = folder / made.name
-    path.write_bytes(made.data)
+    with made.file as file:
+        path.write_bytes(file.read())
+    assert path.stat().st_size == made.size
     one: Annotations
     (one,) = read_annotations(path, format=name, fps=25.0, epoch_seconds=30)
     return one.started
@@ -82,3 +99,59 @@ def test_the_offset_of_a_stream_is_the_one_that_was_given() -> None:
     assert zone(1795276800.0) is None
     with pytest.raises(OptionError, match="must say its time zone"):
         zone("2026-11-21T17:00:00")
+
+
+def hours(count: int) -> Timeline:
+    """A timeline of `count` steps, with scores, of few segments."""
+    at = np.arange(count, dtype=np.float64)
+    values = np.random.default_rng(0).dirichlet(np.ones(2), count).astype(np.float32)
+    return replace(NIGHT, scores=Scores(at, at + 1, values))
+
+
+def test_a_long_download_is_made_in_as_little_memory_as_a_short_one() -> None:
+    def most(timeline: Timeline) -> int:
+        tracemalloc.start()
+        try:
+            with download(timeline, "json", "night").file as file:
+                assert file.read(2) == b"{\n"
+            return tracemalloc.get_traced_memory()[1]
+        finally:
+            tracemalloc.stop()
+
+    short, long = hours(5_000), hours(40_000)
+    most(short)
+    assert most(long) < 1.2 * most(short)
+
+
+def test_json_is_the_same_in_pieces(tmp_path: Path) -> None:
+    timeline = hours(2_500)
+    with download(timeline, "json", "night").file as file:
+        (tmp_path / "night.json").write_bytes(file.read())
+    assert read(tmp_path / "night.json") == timeline
+
+
+def test_a_slow_client_holds_a_piece_and_one_that_goes_leaves_nothing() -> None:
+    made = download(hours(10_000), "json", "night")
+    sizes, lengths = [], []
+
+    async def send(message: dict) -> None:
+        if message["type"] == "http.response.start":
+            lengths.extend(int(v) for k, v in message["headers"] if k == b"content-length")
+        sizes.append(len(message.get("body", b"")))
+        if len(sizes) == 4:
+            raise TimeoutError
+
+    with pytest.raises(TimeoutError):
+        asyncio.run(file_response(made)({"type": "http"}, None, send))
+    assert lengths == [made.size]
+    assert max(sizes) == 65536 < made.size / 4
+    assert made.file.closed
+
+
+def test_a_download_without_room_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    def full() -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(tempfile, "TemporaryFile", full)
+    with pytest.raises(OutputError, match=r"No space left on device.*is there room in"):
+        download(NIGHT, "csv", "night")

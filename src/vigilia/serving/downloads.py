@@ -1,21 +1,28 @@
-"""What a timeline can be downloaded as: every format that Vigilia writes, made in memory."""
+"""What a timeline can be downloaded as: every format that Vigilia writes, made in a file.
+
+However long it is and however slowly it is fetched, it is not held in memory meanwhile.
+"""
 
 from __future__ import annotations
 
 import tempfile
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from datetime import datetime, tzinfo
 from pathlib import Path
+from typing import IO
 
-from vigilia.errors import OptionError
+from vigilia.errors import OptionError, OutputError
 from vigilia.serving.schema import ExportFormat
 from vigilia.timeline import FORMATS, Timeline, from_timeline, write_annotations
-from vigilia.timeline.files import WRITERS
+from vigilia.timeline.files import WRITERS, json_pieces
 
 __all__ = ["EPOCH_SECONDS", "EXPORTS", "Download", "download", "export_formats"]
 
 EPOCH_SECONDS = 30.0
 """Length of an epoch of a hypnogram where nobody says another; that of sleep scoring in people."""
+
+_PIECE = 1 << 16
 
 _TITLES = {
     # Those that most people want come first.
@@ -78,9 +85,17 @@ EXPORTS: dict[str, tuple[str, str, str]] = _exports()
 
 @dataclass(frozen=True)
 class Download:
-    """A file: its bytes, its name, its type on the web."""
+    """A file that goes when it is closed.
 
-    data: bytes
+    Attributes:
+        file: at its beginning.
+        size: in bytes.
+        name: under which it is saved.
+        media_type: on the web.
+    """
+
+    file: IO[bytes]
+    size: int
     name: str
     media_type: str
 
@@ -118,20 +133,45 @@ def download(
         OptionError: there is no such format, or nothing to write.
         LabelError: the format cannot hold this timeline; the message says why.
         MissingExtraError: what writes the format is not installed.
+        OutputError: there is no room for it.
     """
     if format not in EXPORTS:
         raise OptionError(f"there is no format {format!r}; choose one of {', '.join(EXPORTS)}")
     if not timeline.segments:
         raise OptionError("there are no results in this time yet")
     _, ending, media_type = EXPORTS[format]
-    if format in WRITERS:
-        return Download(WRITERS[format](timeline).encode(), stem + ending, media_type)
-    annotations = from_timeline(timeline, stem)
-    if wall_start is not None:
-        # Without a zone `astimezone` takes this machine's, and summer time as it was then.
-        started = datetime.fromtimestamp(wall_start).astimezone(zone)
-        annotations = replace(annotations, started=started)
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / f"timeline{ending}"
-        write_annotations(annotations, path, format=format, fps=fps, epoch_seconds=epoch_seconds)
-        return Download(path.read_bytes(), stem + ending, media_type)
+    name = stem + ending
+    try:
+        if format == "json":
+            return _download(map(str.encode, json_pieces(timeline)), name, media_type)
+        if format in WRITERS:
+            return _download([WRITERS[format](timeline).encode()], name, media_type)
+        annotations = from_timeline(timeline, stem)
+        if wall_start is not None:
+            # Without a zone `astimezone` takes this machine's, and summer time as it was then.
+            started = datetime.fromtimestamp(wall_start).astimezone(zone)
+            annotations = replace(annotations, started=started)
+        with tempfile.TemporaryDirectory() as folder:
+            path = Path(folder) / f"timeline{ending}"
+            write_annotations(
+                annotations, path, format=format, fps=fps, epoch_seconds=epoch_seconds
+            )
+            with path.open("rb") as written:
+                return _download(iter(lambda: written.read(_PIECE), b""), name, media_type)
+    except OSError as error:
+        raise OutputError(
+            f"the download cannot be made ({error.strerror}); is there room in "
+            f"{tempfile.gettempdir()}?"
+        ) from error
+
+
+def _download(pieces: Iterable[bytes], name: str, media_type: str) -> Download:
+    file = tempfile.TemporaryFile()  # noqa: SIM115  whoever sends it closes it
+    try:
+        file.writelines(pieces)
+        size = file.tell()
+        file.seek(0)
+    except BaseException:
+        file.close()
+        raise
+    return Download(file, size, name, media_type)

@@ -6,6 +6,7 @@ from typing import Annotated
 from urllib.parse import quote
 
 from fastapi import Query, Response
+from starlette.types import Receive, Scope, Send
 
 from vigilia.serving.downloads import Download
 
@@ -14,9 +15,27 @@ __all__ = ["EpochSeconds", "file_response"]
 EpochSeconds = Annotated[float, Query(ge=0.1, le=3600)]
 """Length of an epoch of a hypnogram."""
 
+_PIECE = 1 << 16
+
+
+class _FileResponse(Response):
+    """Sends a download piece by piece, as fast as it is fetched, and closes it."""
+
+    def __init__(self, made: Download, headers: dict[str, str]) -> None:
+        super().__init__(media_type=made.media_type, headers=headers)
+        self._made = made
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        with self._made.file as file:
+            start = {"status": self.status_code, "headers": self.raw_headers}
+            await send({"type": "http.response.start", **start})
+            while piece := file.read(_PIECE):
+                more = file.tell() < self._made.size
+                await send({"type": "http.response.body", "body": piece, "more_body": more})
+
 
 def file_response(made: Download) -> Response:
     """A file that the browser saves under its name."""
     disposition = f"attachment; filename*=UTF-8''{quote(made.name)}"
-    headers = {"Content-Disposition": disposition}
-    return Response(made.data, media_type=made.media_type, headers=headers)
+    headers = {"Content-Disposition": disposition, "Content-Length": str(made.size)}
+    return _FileResponse(made, headers)

@@ -13,9 +13,10 @@ from __future__ import annotations
 
 import csv
 import io
+import itertools
 import json
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +35,7 @@ __all__ = [
     "WRITERS",
     "csv_text",
     "escape_cue",
+    "json_pieces",
     "json_text",
     "note_text",
     "read",
@@ -47,6 +49,8 @@ __all__ = [
 CSV_HEADER = ("start_seconds", "end_seconds", "label", "confidence")
 JSON_FORMAT = "vigilia timeline 1"
 VTT_NOTE = "NOTE vigilia "
+
+_LINES_A_PIECE = 1000
 
 
 def csv_text(timeline: Timeline) -> str:
@@ -93,6 +97,15 @@ def read_csv(path: str | Path) -> Timeline:
 
 def json_text(timeline: Timeline) -> str:
     """Everything the timeline holds, one segment and one row of scores a line."""
+    return "".join(json_pieces(timeline))
+
+
+def json_pieces(timeline: Timeline) -> Iterator[str]:
+    """`json_text` piece by piece: no more than a few thousand lines are held at a time.
+
+    Raises:
+        OptionError: an assumption is neither text nor a finite number; before the first piece.
+    """
     head = {
         "format": JSON_FORMAT,
         "source": timeline.source,
@@ -106,24 +119,39 @@ def json_text(timeline: Timeline) -> str:
         ]
     except (TypeError, ValueError) as error:
         raise OptionError(f"assumptions must be text or finite numbers: {error}") from error
-    body = "{\n" + ",\n".join(lines)
-    segments = ",\n  ".join(
+    yield "{\n" + ",\n".join(lines) + ',\n "segments": [\n  '
+    yield from _joined(
         json.dumps([s.start_seconds, s.end_seconds, s.label, s.confidence], ensure_ascii=False)
         for s in timeline.segments
     )
-    body += f',\n "segments": [\n  {segments}\n ]'
+    yield "\n ]"
     if timeline.scores is not None:
-        rows = ",\n  ".join(
-            json.dumps([start, end, row])
-            for start, end, row in zip(
-                timeline.scores.start_seconds.tolist(),
-                timeline.scores.end_seconds.tolist(),
-                _shortest(timeline.scores.probabilities),
+        yield ',\n "scores": [\n  '
+        yield from _joined(map(json.dumps, _score_rows(timeline.scores)))
+        yield "\n ]"
+    yield "\n}\n"
+
+
+def _joined(lines: Iterable[str]) -> Iterator[str]:
+    """Lines with commas between them, some thousand in a piece."""
+    rest, between = iter(lines), ""
+    while block := list(itertools.islice(rest, _LINES_A_PIECE)):
+        yield between + ",\n  ".join(block)
+        between = ",\n  "
+
+
+def _score_rows(scores: Scores) -> Iterator[list[Any]]:
+    for begin in range(0, len(scores.start_seconds), _LINES_A_PIECE):
+        block = slice(begin, begin + _LINES_A_PIECE)
+        yield from map(
+            list,
+            zip(
+                scores.start_seconds[block].tolist(),
+                scores.end_seconds[block].tolist(),
+                _shortest(scores.probabilities[block]),
                 strict=True,
-            )
+            ),
         )
-        body += f',\n "scores": [\n  {rows}\n ]'
-    return body + "\n}\n"
 
 
 def read_json(path: str | Path) -> Timeline:
