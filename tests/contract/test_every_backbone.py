@@ -255,6 +255,16 @@ def test_a_clip_of_another_length_or_size_is_taken_or_refused_in_one_clear_line(
         backbone(torch.randn(1, model.clip_frames, 3, PIXELS, PIXELS))
 
 
+@every_nano
+def test_no_pixel_of_a_picture_that_does_not_divide_is_left_out(name: str) -> None:
+    model = build(name, "none")
+    clip = torch.randn(1, 3, model.clip_frames, PIXELS + 5, PIXELS - 3, requires_grad=True)
+    total = torch.stack([tokens.square().sum() for tokens in model.backbone(clip)]).sum()
+    (gradient,) = torch.autograd.grad(total, clip)
+    for edge in (gradient[:, :, -1], gradient[..., -1, :], gradient[..., -1]):
+        assert edge.abs().sum() > 0
+
+
 @pytest.mark.parametrize("name", [name for name in BACKBONES if name not in NANO])
 @torch.no_grad()
 def test_large_ones_refuse_the_same_clips_and_take_pictures_of_any_size(name: str) -> None:
