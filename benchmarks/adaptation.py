@@ -100,9 +100,12 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--out", type=Path, default=Path("build/adaptation"))
     parser.add_argument("--smoke", action="store_true", help="as little as runs; means nothing")
+    parser.add_argument("--seeds", nargs="+", type=int, help="others than 0 1 2")
     arguments = parser.parse_args()
     torch.set_num_threads(1)
     size = SMOKE if arguments.smoke else Size()
+    if arguments.seeds:
+        size = dataclasses.replace(size, seeds=tuple(arguments.seeds))
     out = arguments.out / ("smoke" if arguments.smoke else "full")
     out.mkdir(parents=True, exist_ok=True)
     results = out / "results.jsonl"

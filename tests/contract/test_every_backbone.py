@@ -255,6 +255,40 @@ def test_a_clip_of_another_length_or_size_is_taken_or_refused_in_one_clear_line(
         backbone(torch.randn(1, model.clip_frames, 3, PIXELS, PIXELS))
 
 
+@every_nano
+def test_no_pixel_of_a_picture_that_does_not_divide_is_left_out(name: str) -> None:
+    model = build(name, "none")
+    clip = torch.randn(1, 3, model.clip_frames, PIXELS + 5, PIXELS - 3, requires_grad=True)
+    total = torch.stack([tokens.square().sum() for tokens in model.backbone(clip)]).sum()
+    (gradient,) = torch.autograd.grad(total, clip)
+    for edge in (gradient[:, :, -1], gradient[..., -1, :], gradient[..., -1]):
+        assert edge.abs().sum() > 0
+
+
+@pytest.mark.parametrize("name", [name for name in BACKBONES if name not in NANO])
+@torch.no_grad()
+def test_large_ones_refuse_the_same_clips_and_take_pictures_of_any_size(name: str) -> None:
+    with torch.device("meta"):
+        backbone = BACKBONES[name]().eval()
+        frames = getattr(backbone, "step_frames", 8)
+        for shape, told in (
+            ((1, 4, frames, 64, 64), r"clip must be \(B, C=3, T, H, W\), got \(1, 4, "),
+            ((1, frames, 3, 64, 64), "frames first"),
+            ((3, frames, 64, 64), r"clip must be \(B, C=3, T, H, W\)"),
+            ((1, 3, 0, 64, 64), r"clip must be \(B, C=3, T, H, W\)"),
+        ):
+            with pytest.raises(OptionError, match=told):
+                backbone(torch.empty(shape))
+        if isinstance(backbone, StreamingBackbone):
+            with pytest.raises(OptionError, match=f"a multiple of {frames} frames, got 5"):
+                backbone(torch.empty(1, 3, 5, 64, 64))
+        odd = backbone(torch.empty(1, 3, frames, 69, 61))
+        assert backbone.pool(odd).shape == (1, backbone.embedding_dim)
+        if name in ("cnn_transformer_r18", "pcsa_mobilenet"):
+            with pytest.raises(OptionError, match="at least 32 pixels, got \\(31, 64\\)"):
+                backbone(torch.empty(1, 3, frames, 31, 64))
+
+
 @pytest.mark.parametrize("name", STREAMING)
 @torch.no_grad()
 def test_streaming_equals_the_whole(name: str) -> None:

@@ -169,6 +169,35 @@ def test_what_only_the_fast_pathway_sees_reaches_the_slow_one() -> None:
         assert not torch.allclose(before, after, atol=1e-4)
 
 
+@torch.no_grad()
+def test_each_pathway_of_slowfast_is_a_resnet_and_the_slow_one_is_slow() -> None:
+    """With lateral connections that say nothing, pathway by pathway: Slow's weights, its tokens."""
+    torch.manual_seed(0)
+    frames = ((1,), (1,), (3,), (3,))
+    backbone = slowfast.SlowFast(frames=frames, width=8, narrower=2)
+    slow = bottleneck3d.Bottleneck3D(frames=frames, stem_frames=1, width=8)
+    fast = bottleneck3d.Bottleneck3D(frames=((3,),) * 4, stem_frames=5, width=4)
+    shaken(slow), shaken(fast), shaken(backbone)
+    ours = backbone.state_dict()
+    for prefix, pathway in (("", slow), ("fast_", fast)):
+        for name, tensor in pathway.state_dict().items():
+            place = ours[
+                f"{prefix}{name}" if name.startswith("stages") else f"{prefix or 'slow_'}{name}"
+            ]
+            # The slow stages take the fast pathway's channels behind their own.
+            place[(slice(None), slice(tensor.shape[1])) if tensor.ndim > 1 else ...] = tensor
+    for lateral in backbone.laterals:
+        nn.init.zeros_(lateral[1].weight)
+        nn.init.zeros_(lateral[1].bias)
+    backbone.eval()
+    clip = torch.randn(1, 3, 17, 40, 36)
+    features = backbone(clip)
+    for got, expected in zip(features[:4], slow(clip[:, :, ::4]), strict=True):
+        torch.testing.assert_close(got, expected, rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(features[4], fast(clip)[-1], rtol=1e-4, atol=1e-5)
+    assert features[4].std() > 0.02
+
+
 @pytest.mark.parametrize("name", NANO)
 def test_readers_are_called_once_a_stage_and_reach_what_follows(name: str) -> None:
     torch.manual_seed(0)

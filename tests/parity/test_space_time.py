@@ -438,6 +438,98 @@ def test_the_factorised_encoder_is_a_vit_per_frame_and_one_over_frames() -> None
     torch.testing.assert_close(model.pool(model(clip)), expected, rtol=0.0, atol=1e-5)
 
 
+def published_attention(step: nn.Module, x: Tensor) -> Tensor:
+    """x: (R, N, D), torch's own multi-head attention with the step's weights."""
+    attention = step.attention
+    x = step.norm(x).transpose(0, 1)  # (N, R, D)
+    mixed, _ = F.multi_head_attention_forward(
+        x,
+        x,
+        x,
+        x.shape[-1],
+        attention.heads,
+        attention.qkv.weight,
+        attention.qkv.bias,
+        None,
+        None,
+        False,
+        0.0,
+        attention.proj.weight,
+        attention.proj.bias,
+        training=False,
+        need_weights=False,
+    )
+    return mixed.transpose(0, 1)
+
+
+@torch.inference_mode()
+def test_vivits_third_model_is_attention_over_space_then_over_time() -> None:
+    """Section 3.3, equations 4 to 6, with torch's attention, from pixels to the embedding."""
+    sizes = {"dim": 16, "depth": 4, "heads": 4, "tubelet": (2, 8, 8), "frames": 6}
+    model = SpaceTime(
+        attention="factorised_self",
+        **sizes,  # type: ignore[arg-type]
+        height=16,
+        width=24,
+        joint_positions=True,
+        activation="tanh",
+    ).eval()
+    randomise(model)
+    clip = torch.randn(2, 3, 6, 16, 24)
+    x = model.embed(clip).flatten(2, 3)  # (B, T, N, D)
+    for block in (block for stage in model.stages for block in stage):
+        space, time = block.steps
+        x = x + published_attention(space, x.flatten(0, 1)).unflatten(0, (2, 3))
+        tubes = x.transpose(1, 2)  # (B, N, T, D)
+        mixed = published_attention(time, tubes.flatten(0, 1)).unflatten(0, (2, 6))
+        x = x + mixed.transpose(1, 2)
+        x = x + block.mlp(block.norm(x))
+    expected = model.norm(x).mean(dim=(1, 2))
+    assert expected.std() > 0.1
+    torch.testing.assert_close(model.pool(model(clip)), expected, rtol=0.0, atol=1e-5)
+
+
+@torch.inference_mode()
+def test_vivits_fourth_model_gives_half_of_the_heads_to_space_and_half_to_time() -> None:
+    """Section 3.3: Y = Concat(Y_s, Y_t) W_O, with the keys of a frame and of a tube."""
+    module = StepAttention(16, 4, make_schemes()["factorised_dot"].steps[0], grid=(3, 2, 3))
+    x = torch.randn(2, 3, 2, 3, 16)
+    q, k, v = module.qkv(x).flatten(2, 3).chunk(3, dim=-1)  # each (B, T, N, D)
+
+    def attend(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+        """(B, R, N, D / 2): two heads of four features."""
+        heads = [one.unflatten(-1, (2, 4)).transpose(2, 3) for one in (q, k, v)]
+        return F.scaled_dot_product_attention(*heads).transpose(2, 3).flatten(3)
+
+    over_space = attend(*(one[..., :8] for one in (q, k, v)))
+    over_time = attend(*(one[..., 8:].transpose(1, 2) for one in (q, k, v))).transpose(1, 2)
+    expected = module.proj(torch.cat([over_space, over_time], dim=-1)).view(x.shape)
+    torch.testing.assert_close(module(x)[0], expected, rtol=0.0, atol=1e-5)
+
+
+@torch.inference_mode()
+def test_the_factorised_encoder_costs_the_formula() -> None:
+    times, places, dim, mlp = 3, 6, 16, 4
+    model = FactorisedEncoder(
+        dim=dim,
+        depth=3,
+        temporal_depth=2,
+        heads=4,
+        tubelet=(2, 8, 8),
+        frames=6,
+        height=16,
+        width=24,
+        class_token=True,
+    ).eval()
+    clip = torch.randn(1, 3, 6, 16, 24)
+    spatial = 4 * (times * places + times) * dim**2 + 2 * times * (places + 1) ** 2 * dim
+    temporal = 4 * (times + 1) * dim**2 + 2 * (times + 1) ** 2 * dim
+    mlps = 2 * mlp * dim**2 * (3 * times * (places + 1) + 2 * (times + 1))
+    tubelets = times * places * dim * 3 * 2 * 8 * 8
+    counted = count_flops(lambda: model(clip)) // 2
+    assert counted == 3 * spatial + 2 * temporal + mlps + tubelets
+
+
 def test_a_step_is_named_by_what_it_groups() -> None:
     """Temporal first: the order that TimeSformer found better."""
     first, second = make_schemes()["divided"].steps

@@ -89,6 +89,31 @@ def test_recordings_like_the_training_are_nothing_to_adapt_to() -> None:
     assert any("there is nothing to adapt to" in one for one in adapted.refused)
 
 
+def test_what_the_picture_does_not_tell_the_embeddings_do() -> None:
+    """Light that was wrong is put right even where eight numbers of the picture see nothing."""
+    model = knowing()
+    model.card["known"]["appearance"]["limit"] *= 1e6  # whatever comes looks like the training's
+    light = AdaptOptions(methods=("light",))
+    other_day = [recording(f"other{seed}.mp4", 20, 50 + seed) for seed in range(2)]
+    (one,) = adapt_model(model, other_day, options=light).refused
+    assert "came no nearer to it (" in one
+    dark = adapt_model(model, [darker(one) for one in DAY], options=light)
+    assert dark.change.nearer
+    assert dark.refused == ()
+
+
+def test_embeddings_came_nearer_if_a_tenth_of_their_distance_is_gone() -> None:
+    def change(before: float | None, after: float | None) -> bool:
+        return judge_change(seen([5, 5], before), seen([5, 5], after, seed=1)).nearer
+
+    assert change(0.38, 0.27)  # in the dark, light put right
+    assert change(1.0, 0.9)
+    assert not change(1.0, 0.91)
+    assert not change(0.26, 0.27)  # the camera of the training
+    assert not change(None, 0.1)
+    assert not change(1.0, None)
+
+
 def test_a_model_that_does_not_know_its_training_is_refused() -> None:
     with pytest.raises(OptionError, match="card does not say what its training recordings look"):
         adapt_model(tiny().eval(), DAY)

@@ -12,6 +12,7 @@ from vigilia.backbones.families import FAMILIES
 from vigilia.backbones.hybrid import Hybrid
 from vigilia.backbones.image_trunk import image_trunk, small_trunk
 from vigilia.errors import MissingExtraError, OptionError
+from vigilia.layers.flops import count_flops
 from vigilia.layers.pyramid_attention import PyramidAttention
 from vigilia.layers.token_block import AxisAttention, CrossAttention
 
@@ -36,6 +37,16 @@ def test_pyramid_attention_is_dense_attention_under_its_mask() -> None:
         mixed.append(scores.masked_fill(~near, float("-inf")).softmax(-1) @ v[..., part])
     expected = layer.proj(torch.cat(mixed, dim=-1)).view(x.shape)
     torch.testing.assert_close(layer(x), expected, rtol=1e-4, atol=1e-5)
+
+
+@torch.no_grad()
+def test_pyramid_attention_costs_the_formula() -> None:
+    frames, height, width, dim = 3, 5, 4, 6
+    layer = PyramidAttention(dim, radii=(1, 2, 1), dilations=(1, 1, 2))
+    tokens, group = frames * height * width, dim // 3
+    products = sum(2 * frames * tokens * places * group for places in (9, 25, 9))
+    x = torch.randn(1, frames, height, width, dim)
+    assert count_flops(lambda: layer(x)) // 2 == 4 * tokens * dim**2 + products
 
 
 @torch.no_grad()

@@ -74,6 +74,44 @@ def test_a_fresh_module_changes_nothing() -> None:
     assert torch.allclose(states[-1].scale_weights, torch.full((2, 3), 1 / 3))
 
 
+@torch.no_grad()
+def test_a_clip_that_surprises_draws_weight_in_proportion_to_its_surprise() -> None:
+    """With scores that are all alike, weights are what was seen to be unusual."""
+    torch.manual_seed(0)
+    made = TemporalRelevance(
+        embedding_dim=6, stage_dim=5, stage=1, surprise=True, **(SMALL | {"recent_clips": 5})
+    )
+    nn.init.zeros_(made.score.weight)
+    nn.init.zeros_(made.score.bias)
+    shown = clips(5, rows=1)
+    usual, step = torch.randn(1, 6), torch.tensor([[1.0, -1.0] * 3])
+    for index in range(5):
+        # From clip to clip it moves by one, and at the end by two: four times the square.
+        at = (0.0, 1.0, 0.0, 1.0, 3.0)[index]
+        shown[index] = (shown[index][0], usual + at * step)
+    _, states = stream(made, shown)
+    weights = states[-1].clip_weights[0]
+    torch.testing.assert_close(weights, torch.tensor([1.0, 1, 1, 1, 4]) / 8, rtol=0, atol=1e-4)
+    nn.init.zeros_(made.strength)
+    _, states = stream(made, shown)
+    torch.testing.assert_close(states[-1].clip_weights[0], torch.full((5,), 0.2))
+
+
+def test_surprise_is_learned_how_much_to_heed_and_costs_few_bytes() -> None:
+    made = module(surprise=True)
+    embeddings, states = stream(made, clips(5))
+    torch.stack(embeddings).square().sum().backward()
+    assert made.strength.grad is not None
+    assert made.strength.grad.abs().min() > 0
+    assert not any(parameter.requires_grad for parameter in made.predictor.parameters())
+    plain = module().init_state(2, device=torch.device("cpu"), dtype=torch.float32)
+    more = states[0].nbytes - plain.nbytes
+    assert more == states[-1].prediction.nbytes == 2 * (6 * 4 + 6 * 4 + 8 + 8)
+    fresh = made.init_state(2, device=torch.device("cpu"), dtype=torch.float32)
+    assert not any(tensor.any() for tensor in named_tensors(fresh).values())
+    assert not any(name.startswith("prediction") for name in named_tensors(plain))
+
+
 def test_weights_sum_to_one_at_every_scale_and_the_first_clip_is_all_there_is() -> None:
     _, states = stream(module(), clips(6))
     for state in states:

@@ -252,6 +252,38 @@ def test_a_pyramid_costs_its_levels_and_not_its_reach() -> None:
     assert counted == 4 * tokens * 16**2 + 2 * tokens * (2 * 3) * 16
 
 
+@pytest.mark.parametrize("attention", CAUSAL)
+@torch.inference_mode()
+def test_a_step_of_every_scheme_costs_the_formula(attention: str) -> None:
+    new, reach, k, dim, grid = 2, 6, 2, 16, (4, 6)
+    places = grid[0] * grid[1]
+    keys, every_kth = reach - 1 + new, (reach - 1) // k * k + new
+    square, tokens = new * places * dim**2, new * places
+    by_hand = {
+        "joint": 4 * square + 2 * tokens * keys * places * dim,
+        "space": 4 * square + 2 * tokens * places * dim,
+        "divided": 9 * square + 2 * tokens * (keys + places) * dim,
+        "local_global": 9 * square + 2 * tokens * (keys + every_kth) * places // 4 * dim,
+        "axial": 14 * square + 2 * tokens * (keys + sum(grid)) * dim,
+        "factorised_self": 8 * square + 2 * tokens * (keys + places) * dim,
+        "factorised_dot": 4 * square + tokens * (keys + places) * dim,
+        "strided": 8 * square + 2 * tokens * ((k - 1 + new) * places + every_kth) * dim,
+    }[attention]
+    model = causal_space_time(
+        attention=attention,
+        **{**SIZES, "tubelet": (2, 4, 4), "height": 16, "width": 24},  # type: ignore[arg-type]
+        depth=1,
+        stages=1,
+        reach=reach,
+        block_frames=k,
+    ).eval()
+    clip = torch.randn(1, 3, 2 * new, 16, 24)
+    state = empty(model, clip)
+    counted = count_flops(lambda: model.step(clip, state)) // 2
+    around = tokens * dim * 3 * 2 * 4 * 4 + 8 * tokens * dim**2  # the tubelets and the MLP
+    assert counted - around == by_hand
+
+
 @torch.inference_mode()
 def test_a_step_costs_its_new_tokens_alone() -> None:
     """Two new times of six places see four times each, from a cache of three."""

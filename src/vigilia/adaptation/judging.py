@@ -28,6 +28,10 @@ HELD_OUT = 0.25
 """The last part of each recording is judged and not learned from."""
 FURTHER = 1.05
 """Embeddings may move away from the training's by so much: that is chance."""
+NEARER = 0.9
+"""They came nearer if no more than this is left of the distance. On recordings of the camera that a
+model was trained on no method leaves less than all of it; where the light was wrong, putting it
+right leaves 0.70 to 0.85 (`benchmarks/results/adaptation`)."""
 COLLAPSED = 0.5
 """Of as many classes as before, in effect, this share must be left."""
 
@@ -83,6 +87,12 @@ class Change:
     def changed(self) -> float:
         """Share of the held-out clips that are named otherwise."""
         return float((self.before.said != self.after.said).mean())
+
+    @property
+    def nearer(self) -> bool:
+        """Whether embeddings came nearer to the training's by more than chance."""
+        before, after = self.before.distance, self.after.distance
+        return before is not None and after is not None and after <= NEARER * before
 
 
 @torch.inference_mode()

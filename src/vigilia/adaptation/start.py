@@ -21,7 +21,7 @@ from vigilia.adaptation.options import AdaptOptions
 from vigilia.checkpoint import save_model
 from vigilia.errors import OptionError, VideoError
 from vigilia.evaluation.appearance import appearance
-from vigilia.evaluation.familiarity import fit_familiarity, judge
+from vigilia.evaluation.familiarity import Verdict, fit_familiarity, judge
 from vigilia.evaluation.known import APPEARANCE_AXES, Known, known_of, light_of
 from vigilia.models import resolve_model
 from vigilia.pretraining.start import unlabelled_recording
@@ -152,19 +152,12 @@ def adapt_model(
     options = options or AdaptOptions()
     known = known_of(model.card)
     learned = [_first_part(one) for one in recordings]
-    refused: list[str] = []
     done: dict[str, Any] = {}
     looks = None
     if known is not None and known.appearance is not None:
         looks = judge(
             known.appearance, np.concatenate([_appearance(model, one) for one in learned])
         )
-        if not looks.unfamiliar:
-            refused.append(
-                "the recordings look like those of the training already "
-                f"({100 * looks.share_beyond:.0f} % of the clips lie beyond, 5 % would): "
-                "there is nothing to adapt to"
-            )
     other = copy.deepcopy(model).eval()
     if "light" in options.methods and known is not None:
         found = light_of(_frames(one) for one in learned)
@@ -187,7 +180,25 @@ def adapt_model(
         )
     embeddings = None if known is None else known.embeddings
     change = judge_change(look(model, recordings, embeddings), look(other, recordings, embeddings))
-    return Adapted(other, done, change, (*refused, *change.refused))
+    return Adapted(other, done, change, (*_nothing_to_do(looks, change), *change.refused))
+
+
+def _nothing_to_do(looks: Verdict | None, change: Change) -> tuple[str, ...]:
+    """Why there is nothing to adapt to, if so.
+
+    Eight plain numbers of the picture may find nothing unusual where the backbone does: in light
+    that varied in training, but never so far. So adaptation is for recordings that look unlike the
+    training's, and for those that it brought nearer to it in what the backbone makes of them.
+    """
+    if looks is None or looks.unfamiliar or change.nearer:
+        return ()
+    before, after = change.before.distance, change.after.distance
+    far = "" if before is None or after is None else f" ({before:.2f} before, {after:.2f} after)"
+    return (
+        "the recordings look like those of the training already "
+        f"({100 * looks.share_beyond:.0f} % of the clips lie beyond, 5 % would), and what the "
+        f"backbone makes of them came no nearer to it{far}: there is nothing to adapt to",
+    )
 
 
 def _first_part(one: Recording) -> Recording:

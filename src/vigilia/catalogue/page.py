@@ -34,6 +34,15 @@ Every model is `state = model.init_state(rows)` and `logits, state = model.step(
 Names that end in `nano` are for pictures of about 64 by 64 pixels and for tests; what is not marked
 as published is ours and has no weights but those you train.
 
+## Clips of other lengths and pictures of other sizes
+
+A clip is (B, C=3, T, H, W); other channels, frames before channels and no frames at all are refused
+in one line that says so, by every backbone. Pictures need not divide: what patches and windows do
+not fill is filled up with zeros behind the last row and column, and strides of convolutions round
+up, so that no pixel is left out. Learned positions are resized. A plain backbone takes clips of any
+length in the same way; one that streams takes its 8 or 16 new frames, or a multiple of them. An
+image network as trunk needs 32 pixels a side and says so.
+
 ## How to read the tables
 
 - parameters: millions, with a head of 400 classes and no memory.

@@ -14,6 +14,7 @@ import typer
 from vigilia.cli.adapt import adapt
 from vigilia.cli.average import average
 from vigilia.cli.bench import bench
+from vigilia.cli.calibrate import calibrate
 from vigilia.cli.demo import demo
 from vigilia.cli.doctor import doctor
 from vigilia.cli.evaluate import evaluate
@@ -22,6 +23,7 @@ from vigilia.cli.export import export
 from vigilia.cli.familiar import familiar
 from vigilia.cli.labels import labels
 from vigilia.cli.models import models
+from vigilia.cli.moments import moments
 from vigilia.cli.pretrain import pretrain
 from vigilia.cli.run import RunCommand, run
 from vigilia.cli.serve import serve
@@ -59,7 +61,9 @@ COMMANDS: dict[str, Callable[..., object]] = {
     "doctor": doctor,
     "average": average,
     "views": views,
+    "calibrate": calibrate,
     "surprise": surprise,
+    "moments": moments,
     "familiar": familiar,
     "stress": stress,
 }

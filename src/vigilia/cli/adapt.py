@@ -48,8 +48,9 @@ def adapt(
     light gives the pixels the mean and deviation of the training's; norms takes the statistics of
     batch norms anew, where there are any; entropy lets the norms learn to be sure, within bounds,
     and can do harm. Printed is what changed on the last quarter of the recordings, which nothing
-    was learned from. Ends with 1, and writes nothing, if the recordings look like the training
-    anyhow, if the answers fall into one class, or if embeddings move away from the training's.
+    was learned from. Ends with 1, and writes nothing, if the recordings look like the training and
+    came no nearer to it, if the answers fall into one class, or if embeddings move away from the
+    training's.
     Whether it got better only labels can tell: `vigilia evaluate` on minutes of the new camera.
 
     Examples:

@@ -6,7 +6,6 @@ Letters: S clips.
 from __future__ import annotations
 
 from collections.abc import Callable
-from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import cast
@@ -14,14 +13,13 @@ from typing import cast
 import numpy as np
 from numpy.typing import NDArray
 
+from vigilia.evaluation.watching import watch_states
 from vigilia.files import write_atomically
 from vigilia.relevance.surprise import Alarm, alarms
-from vigilia.running.classify import classify
-from vigilia.running.recording import Recording, RunUpdate, Settings
+from vigilia.running.recording import RunUpdate
 from vigilia.stream import StreamClassifier
 from vigilia.stream.surprised import SurprisedState, surprised
-from vigilia.timeline import SegmenterOptions, Timeline
-from vigilia.video import prefetch
+from vigilia.timeline import Timeline
 
 __all__ = ["Surprise", "watch_surprise", "write_surprise"]
 
@@ -72,31 +70,18 @@ def watch_surprise(
     """
     nothing = np.zeros(0)
     alarms(nothing, nothing, nothing, threshold=threshold, release=release)  # before the night
-    settings = Settings(SegmenterOptions(), max_gap_seconds, False, 5.0, None)
-    watching = surprised(model)
-    starts, ends, values = [], [], []
-    with Recording(video, watching, settings, out=None) as recording:
-        ahead = 2 * model.preprocessing.clip_frames
-        with closing(prefetch(recording.items(), size=ahead)) as source, recording.sound() as sound:
-            for step in classify(source, watching, recording.progress, sound=sound):
-                if step.probabilities is not None:
-                    starts.append(step.start_seconds)
-                    ends.append(step.end_seconds)
-                    values.append(float(cast(SurprisedState, step.progress.state).surprise[0]))
-                update = recording.take(
-                    step.start_seconds,
-                    step.end_seconds,
-                    step.probabilities,
-                    lambda: step.progress,  # noqa: B023
-                )
-                if on_update is not None:
-                    on_update(update)
-        timeline = recording.finish()
-    begun, ended, told = (np.array(one, np.float64) for one in (starts, ends, values))
+    seen = watch_states(
+        video,
+        surprised(model),
+        lambda state: float(cast(SurprisedState, state).surprise[0]),
+        max_gap_seconds=max_gap_seconds,
+        on_update=on_update,
+    )
+    begun, ended, told = seen.start_seconds, seen.end_seconds, np.array(seen.kept, np.float64)
     found = alarms(
         begun, ended, told, threshold=threshold, release=release, hold_seconds=hold_seconds
     )
-    return Surprise(timeline, begun, ended, told, found)
+    return Surprise(seen.timeline, begun, ended, told, found)
 
 
 def write_surprise(found: Surprise, folder: Path) -> None:

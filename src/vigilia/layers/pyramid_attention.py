@@ -23,8 +23,8 @@ __all__ = ["PyramidAttention"]
 class PyramidAttention(nn.Module):
     """Self-attention within neighbourhoods over all frames; one head for each group.
 
-    Costs 2 T^2 H W K D multiply-adds per group of width D instead of the 2 (T H W)^2 D of joint
-    attention, K being the neighbourhood's places.
+    Costs 4 T H W D^2 multiply-adds for its projections and 2 T^2 H W K c for each group, where
+    joint attention has 2 (T H W)^2 c.
 
     Args:
         dim: D.

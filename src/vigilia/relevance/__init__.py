@@ -43,11 +43,10 @@ from vigilia.relevance.gates import (
     watch_sample,
 )
 from vigilia.relevance.learned_gate import LearnedGate, decide_learned, gated, train_gate
-from vigilia.relevance.moments import Moments, moments_of
+from vigilia.relevance.moments import Moments, moments_kept, moments_of
 from vigilia.relevance.multiscale import (
     RelevanceState,
     TemporalRelevance,
-    moments_kept,
     multiscale,
 )
 from vigilia.relevance.predictive import (

@@ -20,9 +20,9 @@ import torch
 from numpy.typing import NDArray
 
 from vigilia.errors import InputError
-from vigilia.relevance.multiscale import RelevanceState, moments_kept
+from vigilia.relevance.multiscale import RelevanceState
 
-__all__ = ["Moments", "moments_of"]
+__all__ = ["Moments", "moments_kept", "moments_of"]
 
 Floats = NDArray[np.float64]
 
@@ -92,3 +92,16 @@ def moments_of(states: Sequence[RelevanceState], *, row: int = 0) -> Moments:
         kept=moments_kept(shares).mean(dim=1).numpy(),
         scales=column("scale_weights").double().numpy(),
     )
+
+
+def moments_kept(shares: torch.Tensor) -> torch.Tensor:
+    """How much of what is held at the end came from each clip: which moments mattered.
+
+    shares: (S, ...), `RelevanceState.sequence_shares` of S clips -> (S, ...); they sum to 1.
+
+    A clip's share of the mean shrinks with every later clip's: shares 1, 1/2, 1/2 leave 1/4, 1/4,
+    1/2.
+    """
+    left = torch.cumprod((1 - shares.double()).flip(0), dim=0).flip(0)  # what i.. leave of it
+    behind = torch.cat([left[1:], torch.ones_like(left[:1])])
+    return (shares.double() * behind).to(shares.dtype)

@@ -23,7 +23,8 @@ value, h heads.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import cast
 
 import torch
 import torch.nn.functional as F
@@ -33,9 +34,10 @@ from vigilia.errors import OptionError
 from vigilia.memory.base import Features, Readers
 from vigilia.memory.reading import AGE_KNOTS, slot_bias
 from vigilia.memory.slots import push
+from vigilia.relevance.predictive import PredictionState, TokenPredictor, attention_prior
 from vigilia.state import State
 
-__all__ = ["RelevanceState", "TemporalRelevance", "moments_kept", "multiscale"]
+__all__ = ["RelevanceState", "TemporalRelevance", "multiscale"]
 
 SCALES = ("frames", "clips", "sequence")
 HALF_LIVES = (8.0, 4096.0)
@@ -56,6 +58,7 @@ class RelevanceState(State):
         clip_weights: (B, R) of the recent clips, the last is the current; they sum to 1.
         sequence_shares: (B, h) how much of what is held came with the last clip.
         scale_weights: (B, 3) of frames, clips and sequence; they sum to 1.
+        prediction: what is expected of the next clip; empty without `surprise`.
     """
 
     recent: Tensor
@@ -67,6 +70,7 @@ class RelevanceState(State):
     clip_weights: Tensor
     sequence_shares: Tensor
     scale_weights: Tensor
+    prediction: State = field(default_factory=State)
 
 
 class TemporalRelevance(nn.Module):
@@ -80,6 +84,7 @@ class TemporalRelevance(nn.Module):
         recent_clips: R.
         heads: h.
         value_dim: V; h divides it.
+        surprise: what surprises draws weight.
 
     Raises:
         OptionError: a value that cannot work.
@@ -95,6 +100,7 @@ class TemporalRelevance(nn.Module):
         recent_clips: int = 16,
         heads: int = 8,
         value_dim: int = 128,
+        surprise: bool = False,
     ) -> None:
         super().__init__()
         if min(frames, recent_clips, heads, value_dim) < 1 or value_dim % heads:
@@ -121,6 +127,11 @@ class TemporalRelevance(nn.Module):
         self.hold = nn.Linear(len(SCALES) * value_dim, 2 * value_dim)
         self.output = nn.Linear(2 * value_dim + len(SCALES) * value_dim, embedding_dim)
         self.gate = nn.Parameter(torch.zeros(embedding_dim))
+        # It expects each clip to be as the one before, and has nothing to learn.
+        self.predictor = (
+            TokenPredictor(embedding_dim, hidden=1).requires_grad_(False) if surprise else None
+        )
+        self.strength = nn.Parameter(torch.ones(2 * heads)) if surprise else None
         for layer in (self.frame_score, self.scale):
             nn.init.zeros_(layer.weight)  # all moments and all scales alike
             nn.init.zeros_(layer.bias)
@@ -144,6 +155,9 @@ class TemporalRelevance(nn.Module):
             clip_weights=zeros(self.recent_clips),
             sequence_shares=zeros(self.heads),
             scale_weights=zeros(len(SCALES)),
+            prediction=State()
+            if self.predictor is None
+            else self.predictor.init_state(batch_size, 1, device=device),
         )
 
     def readers(self, state: RelevanceState, *, seconds: Tensor, clips: Tensor) -> Readers:
@@ -167,12 +181,13 @@ class TemporalRelevance(nn.Module):
         frame_weights, frames = self._weigh_frames(features[self.stage_numbers[0] - 1])
         mixed = self.mix(self.hear(self.norm(pooled)) + frames)  # (B, 2 V)
         clip = F.gelu(mixed)
-        lately, overall = self.score(clip).chunk(2, dim=1)  # (B, h) each
+        scores, prediction = self._prior(self.score(clip), pooled, state, seconds)
+        lately, overall = scores.chunk(2, dim=1)  # (B, h) each
         value = self.value(clip)  # (B, V)
         recent = push(state.recent, value, None)
-        scores = push(state.recent_scores, lately, None)
+        recent_scores = push(state.recent_scores, lately, None)
         times = push(state.recent_seconds, seconds, None)
-        clip_weights, remembered = self._weigh_clips(recent.to(kind), scores, times, clips)
+        clip_weights, remembered = self._weigh_clips(recent.to(kind), recent_scores, times, clips)
         passed = (seconds - state.recent_seconds[:, -1]).clamp(min=0).float()
         weight, shares = self._share(overall, state.held_weight, passed, first=clips == 0)
         held = self._move(state.held, value, shares)
@@ -182,7 +197,7 @@ class TemporalRelevance(nn.Module):
         both = torch.cat([F.gelu(self.hold(scaled) + mixed), scaled], dim=1)
         after = RelevanceState(
             recent=recent,
-            recent_scores=scores,
+            recent_scores=recent_scores,
             recent_seconds=times,
             held=held,
             held_weight=weight,
@@ -190,8 +205,20 @@ class TemporalRelevance(nn.Module):
             clip_weights=clip_weights.float(),
             sequence_shares=shares,
             scale_weights=scale_weights.float(),
+            prediction=prediction,
         )
         return pooled + self.gate * self.output(both), after
+
+    def _prior(
+        self, scores: Tensor, pooled: Tensor, state: RelevanceState, seconds: Tensor
+    ) -> tuple[Tensor, State]:
+        """scores: (B, 2 h), pooled: (B, D) -> scores that surprise has raised or lowered."""
+        if self.predictor is None or self.strength is None:
+            return scores, state.prediction
+        expected = cast(PredictionState, state.prediction)
+        seen, prediction = self.predictor(pooled[:, None].float(), expected, seconds=seconds)
+        prior = attention_prior(seen.places)[:, 0, 0]  # (B, 1)
+        return scores + (self.strength * prior).to(scores.dtype), prediction
 
     def _weigh_frames(self, tokens: Tensor) -> tuple[Tensor, Tensor]:
         """tokens: (B, T, H, W, D) -> weights (B, F), what the weighted frames hold (B, V)."""
@@ -237,6 +264,7 @@ def multiscale(
     recent_clips: int = 16,
     heads: int = 8,
     value_dim: int = 128,
+    surprise: bool = False,
 ) -> TemporalRelevance:
     """Temporal relevance for any backbone; the last stage's frames by default.
 
@@ -258,17 +286,5 @@ def multiscale(
         recent_clips=recent_clips,
         heads=heads,
         value_dim=value_dim,
+        surprise=surprise,
     )
-
-
-def moments_kept(shares: Tensor) -> Tensor:
-    """How much of what is held at the end came from each clip: which moments mattered.
-
-    shares: (S, ...), `RelevanceState.sequence_shares` of S clips -> (S, ...); they sum to 1.
-
-    A clip's share of the mean shrinks with every later clip's: shares 1, 1/2, 1/2 leave 1/4, 1/4,
-    1/2.
-    """
-    left = torch.cumprod((1 - shares.double()).flip(0), dim=0).flip(0)  # what i.. leave of it
-    behind = torch.cat([left[1:], torch.ones_like(left[:1])])
-    return (shares.double() * behind).to(shares.dtype)

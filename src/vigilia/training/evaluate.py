@@ -21,7 +21,7 @@ from vigilia.training.rows import Batch
 from vigilia.training.stretch import View, pixel_view
 from vigilia.training.worker import Worker
 
-__all__ = ["Figures", "evaluate_clips", "interval_over_recordings"]
+__all__ = ["Figures", "alone", "evaluate_clips", "interval_over_recordings"]
 
 
 @dataclass(frozen=True)
@@ -80,7 +80,7 @@ def evaluate_clips(
     for index in range(rank, len(recordings), step):
         state: Any = model.init_state(1)
         for clip, label in enumerate(recordings[index].labels):
-            logits, state = view(_alone(recordings[index], index, clip), state)
+            logits, state = view(alone(recordings[index], index, clip), state)
             if label >= 0:
                 confusions[index, label, int(logits.argmax())] += 1
     model.train(was_training)
@@ -89,7 +89,8 @@ def evaluate_clips(
     return figures_of(confusions)
 
 
-def _alone(recording: Recording, index: int, clip: int) -> Batch:
+def alone(recording: Recording, index: int, clip: int) -> Batch:
+    """One clip of one recording as a batch, `index` being the recording's number in the view."""
     return Batch(
         recordings=np.array([index]),
         clips=np.array([clip]),

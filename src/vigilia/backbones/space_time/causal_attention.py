@@ -3,8 +3,22 @@
 A token sees the tokens of its group at its own time and at up to `reach` - 1 times before. Time has
 no absolute position on a stream that never ends; each head has a learned bias for every lag.
 
+A step costs, in multiply-adds of a block's attention, of F new times with N = H W places and W
+times in sight, J = W - 1 + F keys a place of which the later ones are masked:
+
+    joint            4 F N D^2  + 2 F N (J N) D
+    space            4 F N D^2  + 2 F N (N) D
+    divided          9 F N D^2  + 2 F N (J + N) D
+    local_global     9 F N D^2  + 2 F N (J N / 4 + J' N / 4) D    J' as below, of k = 2
+    axial           14 F N D^2  + 2 F N (J + rows + columns) D
+    factorised_self  8 F N D^2  + 2 F N (J + N) D
+    factorised_dot   4 F N D^2  + F N (J + N) D
+    strided          8 F N D^2  + 2 F N ((k - 1 + F) N + J') D    J' = k floor((W - 1) / k) + F
+
+with extents that are even. However long the stream is, nothing of it depends on that.
+
 Letters: B streams, F new times, L times cached, J = L + F, H W the token grid, D features, h heads,
-G groups, N places of a group at one time.
+G groups, N places of a group at one time (above: of the grid).
 """
 
 from __future__ import annotations
