@@ -23,7 +23,7 @@ from vigilia.timeline.seconds import to_scores
 
 __all__ = ["Reader"]
 
-_STEPS = 4096
+_STEPS = 1024
 
 _FOUND = (
     "SELECT start_seconds, end_seconds, probabilities FROM results "
@@ -87,7 +87,7 @@ class Reader:
         return join(pieces) if pieces else to_scores([], len(cursor.segmenter.classes))
 
     def pieces(self, cursor: Cursor, start_seconds: float, end_seconds: float) -> Iterator[Scores]:
-        """Likewise, some thousands at a time."""
+        """Likewise, about a thousand at a time."""
         if cursor.seconds is None:
             return
         cell = cursor.cell_seconds
@@ -154,7 +154,7 @@ class Reader:
         return last
 
     def _steps(self, query: str, where: tuple[str, float, float], classes: int) -> Iterator[Scores]:
-        """Steps with probabilities, in order, some thousands at a time."""
+        """Steps with probabilities, in order, about a thousand at a time."""
         with self._open() as database:
             found = database.execute(query, where)
             while rows := found.fetchmany(_STEPS):
