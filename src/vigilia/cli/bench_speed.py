@@ -55,7 +55,9 @@ def decode(
     """
     from vigilia.bench.speed.decode import make_recording, measure_decoding, readers
     from vigilia.bench.speed.plots import plot_decoding
+    from vigilia.files import check_writable
 
+    check_writable(plot)
     found, absent = readers()
     with tempfile.TemporaryDirectory() as folder:
         path = video or make_recording(Path(folder) / "made.mp4", seconds=seconds)
@@ -119,12 +121,24 @@ def streams(
     from vigilia.bench.speed.live import LiveTrial, best_batch, find_streams
     from vigilia.bench.speed.machine import available_bytes, describe_device
     from vigilia.bench.speed.plots import plot_live
+    from vigilia.files import check_writable
     from vigilia.models import describe_model, resolve_model
 
+    check_writable(plot)
     classifier = resolve_model(model, device=device)
     pre = classifier.preprocessing
     state_bytes = classifier.init_state(1).nbytes
     waiting_bytes = 2 * pre.clip_frames * pre.height * pre.width * 3
+    flop = 1e9 * describe_model(classifier, _clip_of_shape(classifier)).gflop_per_step
+    derived = derive_streams(
+        flop_per_step=flop,
+        interval_seconds=pre.stride_seconds,
+        state_bytes=state_bytes,
+        waiting_bytes=waiting_bytes,
+        peak_flop_per_second=1e12 * peak_tflops,
+        fraction_of_peak=fraction,
+        memory_bytes=1e9 * memory_gb,
+    )
     free = available_bytes(device)
     sizes = (batch,) if batch is not None else (1, 2, 4, 8, 16, 32, 64)
     rows, step_seconds = best_batch(classifier, sizes=sizes)
@@ -142,16 +156,6 @@ def streams(
         decoding=camera.cameras,
         state_bytes=state_bytes,
         waiting_bytes=waiting_bytes,
-    )
-    flop = 1e9 * describe_model(classifier, _clip_of_shape(classifier)).gflop_per_step
-    derived = derive_streams(
-        flop_per_step=flop,
-        interval_seconds=pre.stride_seconds,
-        state_bytes=state_bytes,
-        waiting_bytes=waiting_bytes,
-        peak_flop_per_second=1e12 * peak_tflops,
-        fraction_of_peak=fraction,
-        memory_bytes=1e9 * memory_gb,
     )
     if plot is not None:
         plot_live(trials, pre.stride_seconds, plot)
@@ -233,8 +237,10 @@ def soak(
     from vigilia.bench.speed.plots import plot_soak
     from vigilia.bench.speed.soak import SoakSample
     from vigilia.bench.speed.soak import soak as run_soak
+    from vigilia.files import check_writable
     from vigilia.models import resolve_model
 
+    check_writable(plot)
     classifier = resolve_model(model, device=device)
     with progress_bar("{task.fields[told]}") as bar:
         task = bar.add_task("hours", total=hours, told="")
@@ -251,24 +257,28 @@ def soak(
         )
         return
     shown = report.samples[:: max(1, len(report.samples) // 10)]
+    on_device = any(look.device_bytes for look in report.samples)
     print_table(
         f"{report.streams} streams of {model} on {describe_device(device)}",
-        ["simulated", "steps", "resident", "states"],
+        ["simulated", "steps", "resident", "states", *(["on the device"] if on_device else [])],
         [
             [
                 clock(3600 * look.hours),
                 str(look.steps),
                 megabytes(look.resident_bytes),
                 megabytes(look.state_bytes),
+                *([megabytes(look.device_bytes)] if on_device else []),
             ]
             for look in shown
         ],
     )
+    device_growth = report.device_slope_bytes_per_hour / 1e6
     output.print(
         f"resident memory {report.slope_bytes_per_hour / 1e6:+.3f} MB an hour of each stream "
-        f"(standard error {report.slope_error / 1e6:.3f}); bytes of state "
-        f"{'changed' if report.state_bytes_changed else 'never changed'}; {report.steps} steps, "
-        f"{report.kept} skipped, {report.dropped} dropped"
+        f"(standard error {report.slope_error / 1e6:.3f}); "
+        + (f"the device's {device_growth:+.3f} MB an hour; " if on_device else "")
+        + f"bytes of state {'changed' if report.state_bytes_changed else 'never changed'}; "
+        f"{report.steps} steps, {report.kept} skipped, {report.dropped} dropped"
     )
 
 
