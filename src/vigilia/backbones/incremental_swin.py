@@ -69,12 +69,12 @@ class BlockState(State):
     """Keys and values of the chunk before, in the windows of this block and the order of its plan.
 
     Attributes:
-        keys: (B, G, h, N, d).
-        values: (B, G, h, N, d).
+        past_keys: (B, G, h, N, d).
+        past_values: (B, G, h, N, d).
     """
 
-    keys: Tensor
-    values: Tensor
+    past_keys: Tensor
+    past_values: Tensor
 
 
 @dataclass(frozen=True)
@@ -202,7 +202,7 @@ class IncrementalSwin3D(StreamingBackbone, Swin3D):
         else:
             x, state = self._attend(block, x, state, empty)
         if reader is not None:
-            streams = len(state.keys)
+            streams = len(state.past_keys)
             increment = reader(x.reshape(streams, -1, *x.shape[2:]))
             x = x + increment.view_as(x)
         if saves:
@@ -216,9 +216,9 @@ class IncrementalSwin3D(StreamingBackbone, Swin3D):
         attention = block.attention
         frames, height, width = x.shape[1:4]
         plan, (window, shift) = self._plan(height, width, attention.shift_size, x.device)
-        if state.keys.shape[1] != plan.windows:
+        if state.past_keys.shape[1] != plan.windows:
             raise OptionError(
-                f"the state is for frames of another size: it has {state.keys.shape[1]} windows, "
+                f"the state is for frames of another size: it has {state.past_keys.shape[1]} windows, "
                 f"the frames have {plan.windows}"
             )
         padded = pad_to_multiple(x, window)
@@ -230,10 +230,10 @@ class IncrementalSwin3D(StreamingBackbone, Swin3D):
         qkv = attention.qkv(normed).unflatten(-1, (3, attention.num_heads, -1))
         q, k, v = qkv.permute(3, 0, 1, 4, 2, 5).unbind(0)  # each (R, G, h, N, d)
         k, v = k.contiguous(), v.contiguous()  # as they will be kept, and joined
-        streams = len(state.keys)
+        streams = len(state.past_keys)
         keys, values = (
             (_chunk_before(new, kept, empty), new)
-            for new, kept in ((k, state.keys), (v, state.values))
+            for new, kept in ((k, state.past_keys), (v, state.past_values))
         )
         if attention.folded_for == (window, shift):
             kinds = range(len(plan.kinds))
@@ -247,7 +247,8 @@ class IncrementalSwin3D(StreamingBackbone, Swin3D):
             tokens = attention.proj(mixed, added=tokens)
         grid = (padded.shape[1], padded.shape[2], padded.shape[3])
         newest = (
-            y.unflatten(0, (streams, -1))[:, -1].to(state.keys.dtype).contiguous() for y in (k, v)
+            y.unflatten(0, (streams, -1))[:, -1].to(state.past_keys.dtype).contiguous()
+            for y in (k, v)
         )
         x = from_windows(tokens, plan, grid)[:, :frames, :height, :width]
         return x, BlockState(*newest)
