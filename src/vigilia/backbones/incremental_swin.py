@@ -216,9 +216,10 @@ class IncrementalSwin3D(StreamingBackbone, Swin3D):
         attention = block.attention
         frames, height, width = x.shape[1:4]
         plan, (window, shift) = self._plan(height, width, attention.shift_size, x.device)
-        if state.past_keys.shape[1] != plan.windows:
+        kept = state.past_keys.shape[1]
+        if kept != plan.windows:
             raise OptionError(
-                f"the state is for frames of another size: it has {state.past_keys.shape[1]} windows, "
+                f"the state is for frames of another size: it has {kept} windows, "
                 f"the frames have {plan.windows}"
             )
         padded = pad_to_multiple(x, window)
@@ -232,8 +233,8 @@ class IncrementalSwin3D(StreamingBackbone, Swin3D):
         k, v = k.contiguous(), v.contiguous()  # as they will be kept, and joined
         streams = len(state.past_keys)
         keys, values = (
-            (_chunk_before(new, kept, empty), new)
-            for new, kept in ((k, state.past_keys), (v, state.past_values))
+            (_chunk_before(new, before, empty), new)
+            for new, before in ((k, state.past_keys), (v, state.past_values))
         )
         if attention.folded_for == (window, shift):
             kinds = range(len(plan.kinds))
