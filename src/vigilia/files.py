@@ -10,7 +10,7 @@ from pathlib import Path
 
 from vigilia.errors import OutputError
 
-__all__ = ["write_atomically"]
+__all__ = ["check_writable", "write_atomically"]
 
 
 def write_atomically(path: str | os.PathLike[str], data: bytes | str) -> None:
@@ -33,6 +33,32 @@ def write_atomically(path: str | os.PathLike[str], data: bytes | str) -> None:
             _replace(target, payload)
     except OSError as error:
         raise OutputError(f"cannot write {os.fspath(path)}: {_reason(target, error)}") from error
+
+
+def check_writable(path: str | os.PathLike[str] | None) -> None:
+    """Refuses a name that nothing can be written to, before work goes into what is to lie there.
+
+    Args:
+        path: of a file to be written later; None for none.
+
+    Raises:
+        OutputError: as of `write_atomically`, as far as it can be told now.
+    """
+    if path is None:
+        return
+    target = Path(os.path.realpath(path))
+    code = 0
+    if target.is_dir():
+        code = errno.EISDIR
+    elif not target.parent.exists():
+        code = errno.ENOENT
+    elif not target.parent.is_dir():
+        code = errno.ENOTDIR
+    elif not os.access(target.parent, os.W_OK):
+        code = errno.EACCES
+    if code:
+        reason = _reason(target, OSError(code, os.strerror(code)))
+        raise OutputError(f"cannot write {os.fspath(path)}: {reason}")
 
 
 def _replace(target: Path, payload: bytes) -> None:

@@ -177,7 +177,7 @@ def test_a_saved_state_goes_on_bit_for_bit() -> None:
     for clip in clips[:3]:
         _, state = model.step(clip, state)
     saved = {name: tensor.clone() for name, tensor in named_tensors(state).items()}
-    assert any(name.startswith("backbone.stages.0.blocks.0.keys") for name in saved)
+    assert any(name.startswith("backbone.stages.0.blocks.0.past_keys") for name in saved)
     again = with_tensors(model.init_state(1), saved)
     assert torch.equal(model.step(clips[3], state)[0], model.step(clips[3], again)[0])
 
@@ -229,6 +229,7 @@ def test_attention_in_pieces_is_attention(
     bias_shape: tuple[int, ...] | None, piece: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(attention, "PIECE", piece)
+    monkeypatch.setattr(attention, "_multiplies_tiles", lambda: False)
     q, k, v = (torch.randn(3, 2, n, 8) for n in (10, 14, 14))
     bias = None if bias_shape is None else torch.randn(bias_shape)
     if bias is not None:
@@ -237,6 +238,20 @@ def test_attention_in_pieces_is_attention(
     low = [None if x is None else x.bfloat16() for x in (q, k, v, bias)]
     assert attention._in_pieces_is_faster(low[0])
     torch.testing.assert_close(attention.attend_heads(*low).float(), expected, rtol=0, atol=0.05)
+
+
+@torch.inference_mode()
+def test_where_the_processor_multiplies_tiles_the_fused_kernel_is_left_to_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    q, k, v = (torch.randn(3, 2, n, 32).bfloat16() for n in (10, 14, 14))
+    bias = torch.randn(1, 2, 10, 14).bfloat16()
+    shown = []
+    for tiles in (True, False):
+        monkeypatch.setattr(attention, "_multiplies_tiles", lambda chosen=tiles: chosen)
+        assert attention._in_pieces_is_faster(q) == (not tiles)
+        shown.append(attention.attend_heads(q, k, v, bias).float())
+    torch.testing.assert_close(shown[0], shown[1], rtol=0, atol=0.05)
 
 
 def recording(clips: int) -> Recording:

@@ -61,6 +61,18 @@ def test_the_least_time_counts_and_the_first_row_is_one(
     assert told == [(0, "window"), (0, "ours"), (1, "window"), (1, "ours")]
 
 
+def test_the_first_row_gets_a_quarter_of_the_repeats(
+    takes: Callable[..., Callable[[], None]],
+) -> None:
+    updates = [
+        Update("window", "float32", takes(9.0, 5.0), 16.0, 0),
+        Update("ours", "float32", takes(*8 * [1.0]), 4.0, 7),
+    ]
+    report = measure_speed(updates, rounds=1, repeats=8, processor_time=True)
+    assert (report.rows[0].seconds, report.rows[0].mean_seconds) == (5.0, 7.0)
+    assert (report.rows[1].times, report.rows[1].mean_times) == (5.0, 7.0)
+
+
 def test_an_update_of_a_model_moves_its_stream_on_and_is_counted(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import math
+import re
 from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+import vigilia.bench.speed.soak as soak_module
 from conftest import tiny_model
 from vigilia.bench.speed import limits, live
 from vigilia.bench.speed.decode import make_recording, measure_decoding, with_pyav, with_vigilia
@@ -150,6 +153,47 @@ def test_a_soak_goes_through_everything_and_its_state_does_not_grow(
     assert not report.state_bytes_changed
     with pytest.raises(OptionError, match="hours"):
         soak(model, hours=0.0)
+
+
+def test_a_soak_tells_what_grows_on_the_device_too(
+    model_files: dict[str, Path],
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    step_takes: StepTakes,
+) -> None:
+    step_takes(0.0)
+    command = ["bench", "soak", "--hours", "0.02", "--streams", "1"]
+    command += ["--model", str(model_files["gru"])]
+    assert main(command) == 0
+    assert "device" not in capsys.readouterr().out
+    grown = itertools.count(5_000_000, 1_000_000)
+    monkeypatch.setattr(soak_module, "_device_bytes", lambda _: next(grown))
+    assert main(command) == 0
+    told = " ".join(capsys.readouterr().out.split())
+    assert "on the device" in told
+    slope_told = re.search(r"the device's \+(\d+\.\d+) MB an hour", told)
+    assert slope_told
+    assert float(slope_told[1]) > 100  # a megabyte a look
+
+
+@pytest.mark.parametrize("command", ["decode", "streams", "soak", "speed"])
+def test_a_picture_that_cannot_be_written_is_told_before_anything_is_measured(
+    command: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    where = str(tmp_path / "nowhere" / "a.png")
+    assert main(["bench", command, "--plot", where]) == 2
+    assert "does not exist; make it first" in " ".join(capsys.readouterr().err.split())
+
+
+def test_a_derivation_that_cannot_work_is_told_before_anything_is_measured(
+    model_files: dict[str, Path],
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(live, "best_batch", lambda *_, **__: pytest.fail("it was measured"))
+    command = ["bench", "streams", "--model", str(model_files["gru"]), "--fraction", "2"]
+    assert main(command) == 2
+    assert "the fraction of the peak in 0..1" in " ".join(capsys.readouterr().err.split())
 
 
 def test_readers_keep_the_same_samples_and_ratios_are_ours(tmp_path: Path) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+
 import pytest
 import torch
 from torch import nn
@@ -39,6 +41,39 @@ def test_a_layer_without_bias() -> None:
         torch.testing.assert_close(layer(x), x @ layer.weight.t(), rtol=1e-5, atol=1e-5)
 
 
+@pytest.mark.parametrize("layer", [Linear(HIDDEN, DIM), Mlp(DIM, HIDDEN)])
+def test_what_went_around_a_layer_is_added_on_the_way(layer: Linear | Mlp) -> None:
+    width = HIDDEN if isinstance(layer, Linear) else DIM
+    x, around = torch.randn(2, 8, 16, width), torch.randn(2, 8, 20, DIM)[:, :, 2:18]
+    kept = around.clone()
+    with torch.inference_mode():
+        torch.testing.assert_close(layer(x, around), around + layer(x), rtol=1e-5, atol=1e-5)
+        assert torch.equal(around, kept), "what is added is only read"
+    assert torch.equal(layer(x, around), around + layer(x)), "with gradient it is a plain sum"
+
+
+@pytest.mark.parametrize("gelu", [False, True])
+def test_a_packed_weight_gives_the_same_bits(gelu: bool) -> None:
+    if not torch.backends.mkldnn.is_available():
+        pytest.skip("this PyTorch has no oneDNN")
+    layer, x = Linear(DIM, HIDDEN), torch.randn(ROWS, DIM)
+    names = layer.state_dict().keys()
+    with torch.inference_mode():
+        expected = layer.apply_to(x, gelu=gelu)
+        few = layer.apply_to(x[:8], gelu=gelu)
+        layer.pack(ROWS)
+        assert layer.packed is not None
+        assert torch.equal(layer.apply_to(x, gelu=gelu), expected)
+        assert torch.equal(layer.apply_to(x[:8], gelu=gelu), few), "too few rows take no packing"
+        assert layer.state_dict().keys() == names
+        other = copy.deepcopy(layer)
+        assert other.packed is None, "a copy may learn"
+        assert torch.equal(other.apply_to(x, gelu=gelu), expected)
+    lowered = other.bfloat16()
+    lowered.pack(ROWS)
+    assert lowered.packed is None
+
+
 def test_it_is_one_pass_where_nothing_learns_and_only_there() -> None:
     x, weight, bias = torch.randn(ROWS, DIM), torch.randn(HIDDEN, DIM), torch.randn(HIDDEN)
     if not torch.backends.mkldnn.is_available():
@@ -63,4 +98,6 @@ def test_torch_counts_its_operations() -> None:
         with torch.no_grad(), FlopCounterMode(display=False) as counter:
             layers(x)
         counts.append(counter.get_total_flops())
-    assert counts == [4 * ROWS * DIM * HIDDEN] * 2
+    with torch.no_grad(), FlopCounterMode(display=False) as counter:
+        ours(x, x)
+    assert [*counts, counter.get_total_flops()] == [4 * ROWS * DIM * HIDDEN] * 3

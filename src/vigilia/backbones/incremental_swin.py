@@ -19,7 +19,6 @@ grid, G windows, N tokens of one window and chunk, D features, h heads, d = D / 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any, cast
 
 import torch
@@ -28,6 +27,7 @@ from torch import Tensor
 from torch.utils.checkpoint import checkpoint
 
 from vigilia.backbones.base import BackboneState, Reader, StreamingBackbone
+from vigilia.backbones.incremental_state import BlockState, StageState
 from vigilia.backbones.swin3d import (
     SWIN_B,
     SWIN_NANO,
@@ -38,8 +38,16 @@ from vigilia.backbones.swin3d import (
 )
 from vigilia.backbones.swin3d_layers import Block, Stage
 from vigilia.errors import OptionError
-from vigilia.layers.chunks import chunk_attention, chunk_bias, from_windows, to_windows
-from vigilia.layers.windows import Size, fit_window, pad_to_multiple, shift_plan
+from vigilia.layers.chunks import (
+    ChunkPlan,
+    chunk_attention,
+    chunk_biases,
+    chunk_plan,
+    from_windows,
+    to_windows,
+)
+from vigilia.layers.linear import Linear
+from vigilia.layers.windows import Size, fit_window, pad_to_multiple
 from vigilia.state import State, any_row
 
 __all__ = [
@@ -51,34 +59,9 @@ __all__ = [
 ]
 
 
-FOLDED = "folded_bias"
-"""Name of the buffer (h, N, 2N) that `IncrementalSwin3D.fold` leaves in each attention."""
-
-
-@dataclass(frozen=True)
-class BlockState(State):
-    """Keys and values of the chunk before, in the windows of this block.
-
-    Attributes:
-        keys: (B, G, h, N, d).
-        values: (B, G, h, N, d).
-    """
-
-    keys: Tensor
-    values: Tensor
-
-
-@dataclass(frozen=True)
-class StageState(State):
-    """What the blocks of one stage have kept.
-
-    Attributes:
-        filled: (B,) bool, whether there is a chunk before.
-        blocks: one for each block.
-    """
-
-    filled: Tensor
-    blocks: tuple[BlockState, ...]
+FOLDED = "folded_bias_{}"
+"""Names of the buffers (h, N, 2N) that `fold` leaves in each attention, one for each kind of
+window; its `folded_for` says for which window and shift."""
 
 
 class IncrementalSwin3D(StreamingBackbone, Swin3D):
@@ -150,7 +133,7 @@ class IncrementalSwin3D(StreamingBackbone, Swin3D):
         return x.reshape(streams, -1, *x.shape[2:]), StageState(filled, tuple(blocks))
 
     def fold(self, height: int, width: int) -> None:
-        """Computes once what depends on weights alone: each block's position biases.
+        """Computes once what depends on weights alone: position biases, weights laid out anew.
 
         Only for a copy that no longer learns; see `vigilia.stream.prepared`. The results stay the
         same to the bit.
@@ -165,9 +148,15 @@ class IncrementalSwin3D(StreamingBackbone, Swin3D):
                 rows, columns = -(-rows // 2), -(-columns // 2)
             for block in cast("list[Block]", stage.blocks):
                 attention = block.attention
-                (t, h, w), _ = self._window(rows, columns, attention.shift_size)
-                bias = chunk_bias(attention.bias_table, self.window_size, t * h * w)
-                attention.register_buffer(FOLDED, bias.contiguous(), persistent=False)
+                plan, size = self._plan(
+                    rows, columns, attention.shift_size, attention.bias_table.device
+                )
+                attention.folded_for = size
+                for kind, bias in enumerate(chunk_biases(attention.bias_table, plan)):
+                    attention.register_buffer(FOLDED.format(kind), bias, persistent=False)
+            for module in stage.modules():
+                if isinstance(module, Linear):
+                    module.pack(self.chunk_tokens * rows * columns)
 
     def pool(self, features: tuple[Tensor, ...]) -> Tensor:
         """See `Swin3D.pool`."""
@@ -187,7 +176,7 @@ class IncrementalSwin3D(StreamingBackbone, Swin3D):
         else:
             x, state = self._attend(block, x, state, empty)
         if reader is not None:
-            streams = len(state.keys)
+            streams = len(state.past_keys)
             increment = reader(x.reshape(streams, -1, *x.shape[2:]))
             x = x + increment.view_as(x)
         if saves:
@@ -200,33 +189,55 @@ class IncrementalSwin3D(StreamingBackbone, Swin3D):
         """x: (R, T', H', W', D) -> the same plus attention, and the last step's keys and values."""
         attention = block.attention
         frames, height, width = x.shape[1:4]
-        window, shift = self._window(height, width, attention.shift_size)
-        tokens = window[0] * window[1] * window[2]
-        padded = pad_to_multiple(block.norm1(x), window)
-        grid = (padded.shape[1], padded.shape[2], padded.shape[3])
-        plan = shift_plan(1, grid, window, shift, x.device)
-        if state.keys.shape[1] != plan.order.numel() // tokens:
+        plan, (window, shift) = self._plan(height, width, attention.shift_size, x.device)
+        kept = state.past_keys.shape[1]
+        if kept != plan.windows:
             raise OptionError(
-                f"the state is for frames of another size: it has {state.keys.shape[1]} windows, "
-                f"the frames have {plan.order.numel() // tokens}"
+                f"the state is for frames of another size: it has {kept} windows, "
+                f"the frames have {plan.windows}"
             )
-        windows = to_windows(padded, plan, tokens)
-        qkv = attention.qkv(windows).unflatten(-1, (3, attention.num_heads, -1))
+        padded = pad_to_multiple(x, window)
+        tokens = to_windows(padded, plan)  # (R, G, N, D)
+        if padded is x:
+            normed = block.norm1(tokens)
+        else:  # what was padded stays zero
+            normed = to_windows(pad_to_multiple(block.norm1(x), window), plan)
+        qkv = attention.qkv(normed).unflatten(-1, (3, attention.num_heads, -1))
         q, k, v = qkv.permute(3, 0, 1, 4, 2, 5).unbind(0)  # each (R, G, h, N, d)
-        streams = len(state.keys)
+        k, v = k.contiguous(), v.contiguous()  # as they will be kept, and joined
+        streams = len(state.past_keys)
         keys, values = (
-            _with_chunk_before(new, kept, empty)
-            for new, kept in ((k, state.keys), (v, state.values))
+            (_chunk_before(new, before, empty), new)
+            for new, before in ((k, state.past_keys), (v, state.past_values))
         )
-        bias = getattr(attention, FOLDED, None)
-        if bias is None or bias.shape[1] != tokens:
-            bias = chunk_bias(attention.bias_table, self.window_size, tokens)
-        mixed = chunk_attention(q, keys, values, bias, plan, empty)
-        mixed = from_windows(attention.proj(mixed), plan, grid)[:, :frames, :height, :width]
+        if attention.folded_for == (window, shift):
+            kinds = range(len(plan.kinds))
+            biases = [getattr(attention, FOLDED.format(kind)) for kind in kinds]
+        else:
+            biases = chunk_biases(attention.bias_table, plan)
+        mixed = chunk_attention(q, keys, values, biases, plan, empty)
+        if block.training:
+            tokens = tokens + block.drop_path(attention.proj(mixed))
+        else:
+            tokens = attention.proj(mixed, added=tokens)
+        grid = (padded.shape[1], padded.shape[2], padded.shape[3])
         newest = (
-            y.unflatten(0, (streams, -1))[:, -1].to(state.keys.dtype).contiguous() for y in (k, v)
+            y.unflatten(0, (streams, -1))[:, -1].to(state.past_keys.dtype).contiguous()
+            for y in (k, v)
         )
-        return x + block.drop_path(mixed), BlockState(*newest)
+        x = from_windows(tokens, plan, grid)[:, :frames, :height, :width]
+        return x, BlockState(*newest)
+
+    def _plan(
+        self, rows: int, columns: int, shift: Size, device: torch.device
+    ) -> tuple[ChunkPlan, tuple[Size, Size]]:
+        """How a grid of that size forms windows; the windows' size and shift."""
+        window, shift = self._window(rows, columns, shift)
+        (t, h, w) = window
+        grid = (t, -(-rows // h) * h, -(-columns // w) * w)
+        table = self.window_size
+        plan = chunk_plan(grid, window, shift, table_window=table, device=device)
+        return plan, (window, shift)
 
     def _window(self, rows: int, columns: int, shift: Size) -> tuple[Size, Size]:
         """The window of one chunk in a grid of that size, and its shift, never one in time."""
@@ -234,15 +245,15 @@ class IncrementalSwin3D(StreamingBackbone, Swin3D):
         return fit_window(grid, (self.chunk_tokens, *self.window_size[1:]), (0, *shift[1:]))
 
 
-def _with_chunk_before(new: Tensor, before: Tensor, empty: Tensor | None) -> Tensor:
-    """new: (R, G, h, N, d), before: (B, G, h, N, d) -> (R, G, h, 2N, d), the earlier ones first."""
+def _chunk_before(new: Tensor, before: Tensor, empty: Tensor | None) -> Tensor:
+    """new: (R, G, h, N, d), before: (B, G, h, N, d) -> (R, G, h, N, d), one chunk earlier."""
     shifted = before.to(new.dtype)
     if len(new) > len(before):
         steps = new.unflatten(0, (len(before), -1))  # (B, S, G, h, N, d)
         shifted = torch.cat([shifted[:, None], steps[:, :-1]], dim=1).flatten(0, 1)
     if empty is not None:  # a weight of zero does not hide what is not a number
         shifted = shifted.masked_fill(empty[:, None, None, None, None], 0)
-    return torch.cat([shifted, new], dim=-2)
+    return shifted
 
 
 def swin3d_t_incremental(

@@ -47,6 +47,9 @@ class PatchEmbed(nn.Module):
         missing = [-size % p for size, p in zip(clip.shape[2:], self.patch_size, strict=True)]
         if any(missing):
             clip = F.pad(clip, (0, missing[2], 0, missing[1], 0, missing[0]))
+        if clip.device.type == "cpu" and not torch.compiler.is_compiling():
+            # The tokens then come out as they are wanted; turning the pixels is cheaper.
+            clip = clip.contiguous(memory_format=torch.channels_last_3d)
         return self.norm(self.proj(clip).permute(0, 2, 3, 4, 1))
 
 
@@ -68,7 +71,14 @@ class PatchMerging(nn.Module):
 
 
 class ShiftedWindowAttention(nn.Module):
-    """Multi-head self-attention inside windows, with a learned bias for each relative offset."""
+    """Multi-head self-attention inside windows, with a learned bias for each relative offset.
+
+    Attributes:
+        folded_for: the window and shift for which biases were computed once; see
+            `IncrementalSwin3D.fold`.
+    """
+
+    folded_for: tuple[Size, Size] | None = None
 
     def __init__(self, dim: int, num_heads: int, window_size: Size, shift_size: Size) -> None:
         super().__init__()
@@ -146,7 +156,9 @@ class Block(nn.Module):
 
     def transform(self, x: Tensor) -> Tensor:
         """The second half, behind the reader."""
-        return x + self.drop_path(self.mlp(self.norm2(x)))
+        if self.training:
+            return x + self.drop_path(self.mlp(self.norm2(x)))
+        return self.mlp(self.norm2(x), added=x)
 
 
 class Stage(nn.Module):

@@ -11,8 +11,9 @@ import typer
 from vigilia.cli.bench_cells import cells_shown
 from vigilia.cli.bench_family import family
 from vigilia.cli.bench_pretrain import pretrain
-from vigilia.cli.bench_speed import decode, soak, streams
+from vigilia.cli.bench_speed import decode, soak
 from vigilia.cli.bench_spiking import energy, permanence
+from vigilia.cli.bench_streams import streams
 from vigilia.cli.bench_updates import speed
 from vigilia.cli.show import output, print_json, print_table
 

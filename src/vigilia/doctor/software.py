@@ -25,6 +25,7 @@ PURPOSES = {
     "serve": "the service and its page",
     "mqtt": "the service's labels in Home Assistant and Frigate",
     "bench": "the permanence benchmark's digits",
+    "readers": "other readers of video, which `vigilia bench decode` compares with",
     "docs": "this documentation as a site",
     "zoo": "MViT and other models of Hugging Face",
     "export": "ONNX and OpenVINO",

@@ -5,6 +5,8 @@ Letters: B streams (or windows), N queries, S keys, D features, h heads, d = D /
 
 from __future__ import annotations
 
+from functools import cache
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -45,7 +47,8 @@ def attend_heads(
     q: (B, h, N, d), k and v: (B, h, S, d) -> (B, N, D).
 
     PyTorch's fused kernel does it, with two exceptions on a CPU. In bfloat16 without gradient, with
-    d = 32, its many small products run at a quarter of the speed of plain ones. Where a bias learns
+    d = 32, its many small products run at a quarter of the speed of plain ones, unless the
+    processor multiplies tiles (AMX), for which the fused kernel is written. Where a bias learns
     it is not fused: it copies keys crosswise and looks for queries that see nothing, of which there
     are none. Autocast chooses its own types.
 
@@ -107,7 +110,15 @@ def _in_pieces_is_faster(q: Tensor) -> bool:
         and not torch.is_grad_enabled()
         and not torch.is_autocast_enabled("cpu")
         and not torch.compiler.is_compiling()
+        and not _multiplies_tiles()
     )
+
+
+@cache
+def _multiplies_tiles() -> bool:
+    """Whether the processor has AMX for bfloat16; no where PyTorch cannot tell."""
+    ask = getattr(torch.cpu, "get_capabilities", None)
+    return ask is not None and bool(ask().get("amx_bf16", False))
 
 
 def _in_pieces(q: Tensor, k: Tensor, v: Tensor, bias: Tensor | None) -> Tensor:

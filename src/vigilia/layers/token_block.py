@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from vigilia.errors import OptionError
 from vigilia.layers.attention import attend
 from vigilia.layers.drop import DropPath
+from vigilia.layers.linear import Linear, Mlp
 
 __all__ = ["AxisAttention", "CrossAttention", "TokenBlock", "add_sinusoids"]
 
@@ -37,8 +38,8 @@ class AxisAttention(nn.Module):
         if dim % heads:
             raise OptionError(f"a width of {dim} does not divide by its {heads} heads")
         self.heads, self.over = heads, over
-        self.qkv = nn.Linear(dim, 3 * dim)
-        self.proj = nn.Linear(dim, dim)
+        self.qkv = Linear(dim, 3 * dim)
+        self.proj = Linear(dim, dim)
 
     def forward(self, x: Tensor) -> Tensor:
         """x: (B, T, H, W, D) -> the same shape."""
@@ -110,7 +111,7 @@ class TokenBlock(nn.Module):
         self.norms = nn.ModuleList(nn.LayerNorm(dim) for _ in mixers)
         self.mixers = nn.ModuleList(mixers)
         self.norm2 = nn.LayerNorm(dim)
-        self.mlp = nn.Sequential(nn.Linear(dim, 4 * dim), nn.GELU(), nn.Linear(4 * dim, dim))
+        self.mlp = Mlp(dim, 4 * dim)
         self.drop_path = DropPath(drop_path)
 
     def forward(self, x: Tensor, reader: Callable[[Tensor], Tensor] | None = None) -> Tensor:
@@ -119,7 +120,9 @@ class TokenBlock(nn.Module):
             x = x + self.drop_path(mixer(norm(x)))
         if reader is not None:
             x = x + reader(x)
-        return x + self.drop_path(self.mlp(self.norm2(x)))
+        if self.training:
+            return x + self.drop_path(self.mlp(self.norm2(x)))
+        return self.mlp(self.norm2(x), added=x)
 
 
 def add_sinusoids(x: Tensor) -> Tensor:

@@ -6,8 +6,9 @@ Letters: B streams, T H W the token grid, D features, h heads, N tokens of one w
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
@@ -19,7 +20,9 @@ from vigilia.layers.attention import attend_heads
 __all__ = [
     "ShiftPlan",
     "Size",
+    "bias_rows",
     "fit_window",
+    "once",
     "pad_to_multiple",
     "partition_shifted",
     "partition_windows",
@@ -27,10 +30,12 @@ __all__ = [
     "reverse_shifted",
     "reverse_windows",
     "shift_plan",
+    "shifted_windows",
     "window_attention",
 ]
 
 Size = tuple[int, int, int]
+T = TypeVar("T")
 
 
 def fit_window(grid: Size, window: Size, shift: Size) -> tuple[Size, Size]:
@@ -84,14 +89,7 @@ def relative_position_bias(table: Tensor, window: Size, tokens: int) -> Tensor:
         tokens: N, the number of tokens of the window in use.
     """
     key = window, tokens, table.device.type, table.device.index
-    if torch.compiler.is_dynamo_compiling():
-        rows = _BIAS_ROWS[key]
-    elif torch.compiler.is_compiling():
-        rows = _bias_rows(window, tokens, table.device)
-    else:
-        if key not in _BIAS_ROWS:
-            _keep(_BIAS_ROWS, key, _bias_rows(window, tokens, table.device))
-        rows = _BIAS_ROWS[key]
+    rows = once(_BIAS_ROWS, key, lambda: _bias_rows(window, tokens, table.device))
     return table.t().index_select(1, rows).view(-1, tokens, tokens)
 
 
@@ -137,13 +135,7 @@ def shift_plan(
         grid: (T, H, W) in tokens, multiples of the window.
     """
     key = streams, grid, window, shift, device.type, device.index
-    if torch.compiler.is_dynamo_compiling():
-        return _SHIFT_PLANS[key]
-    if torch.compiler.is_compiling():
-        return _shift_plan(streams, grid, window, shift, device)
-    if key not in _SHIFT_PLANS:
-        _keep(_SHIFT_PLANS, key, _shift_plan(streams, grid, window, shift, device))
-    return _SHIFT_PLANS[key]
+    return once(_SHIFT_PLANS, key, lambda: _shift_plan(streams, grid, window, shift, device))
 
 
 def window_attention(
@@ -176,51 +168,80 @@ def _attend(q: Tensor, k: Tensor, v: Tensor, bias: Tensor) -> Tensor:
     return attend_heads(q, k, v, bias[None])
 
 
-# What was computed once: window, tokens, device -> rows; streams, grid, window, shift, device ->
-# plan. Tensors that are made while an export traces a graph are not real and must not stay here;
-# `torch.compile` finds here what a plain step has left. Constants that are made during inference
-# must still serve training.
 _BIAS_ROWS: dict[tuple[Any, ...], Tensor] = {}
 _SHIFT_PLANS: dict[tuple[Any, ...], ShiftPlan] = {}
 MOST_KEPT = 64
 
 
-def _keep(kept: dict[tuple[Any, ...], Any], key: tuple[Any, ...], value: Any) -> None:
-    while len(kept) >= MOST_KEPT:
-        del kept[next(iter(kept))]
-    kept[key] = value
+def once(kept: dict[tuple[Any, ...], T], key: tuple[Any, ...], make: Callable[[], T]) -> T:
+    """What `make` makes, from `kept` if it is there. Tensors that are made must serve training.
+
+    Tensors that are made while an export traces a graph are not real and are not kept;
+    `torch.compile` finds here what a plain step has left.
+
+    Args:
+        kept: `MOST_KEPT` at most, by everything that they depend on.
+        key: of what is wanted.
+        make: makes it.
+    """
+    if torch.compiler.is_dynamo_compiling():
+        return kept[key]
+    if torch.compiler.is_compiling():
+        return make()
+    if key not in kept:
+        made = make()
+        while len(kept) >= MOST_KEPT:
+            del kept[next(iter(kept))]
+        kept[key] = made
+    return kept[key]
 
 
-@torch.inference_mode(False)
-def _bias_rows(window: Size, tokens: int, device: torch.device) -> Tensor:
-    """(N * N,) int64, the bias-table row for each pair of the first N tokens of a window."""
+def bias_rows(window: Size, tokens: int) -> np.ndarray:
+    """(N, N) int64, the bias-table row for each pair of the first N tokens of a window."""
     places = np.indices(window).reshape(3, -1)[:, :tokens]  # (3, N)
     offsets = places[:, :, None] - places[:, None, :]  # (3, N, N)
     rows = np.zeros((tokens, tokens), dtype=np.int64)
     for offset, extent in zip(offsets, window, strict=True):
         rows = rows * (2 * extent - 1) + offset + extent - 1
-    return torch.from_numpy(rows.ravel()).to(device)
+    return rows
+
+
+def shifted_windows(grid: Size, window: Size, shift: Size) -> list[tuple[np.ndarray, np.ndarray]]:
+    """The windows of a grid that is shifted towards zero by `shift`, cyclically, kind by kind.
+
+    Returns:
+        For each kind its windows (G, N), as flat numbers of the grid's tokens, and the side of the
+        seams (N,) on which each token of such a window lies: only those on one side may meet.
+    """
+    numbers = np.arange(np.prod(grid)).reshape(grid)
+    rolled = np.roll(numbers, [-offset for offset in shift], axis=(0, 1, 2))
+    sides = np.zeros(grid, dtype=np.int64)
+    for axis, (size, offset) in enumerate(zip(grid, shift, strict=True)):
+        wrapped = np.arange(size) >= size - offset
+        sides = sides * 2 + wrapped.reshape([-1 if a == axis else 1 for a in range(3)])
+    kinds, kind_of_window = np.unique(_windows(sides, window), axis=0, return_inverse=True)
+    windows = _windows(rolled, window)
+    return [(windows[kind_of_window.ravel() == number], kind) for number, kind in enumerate(kinds)]
+
+
+@torch.inference_mode(False)
+def _bias_rows(window: Size, tokens: int, device: torch.device) -> Tensor:
+    return torch.from_numpy(bias_rows(window, tokens).ravel()).to(device)
 
 
 @torch.inference_mode(False)
 def _shift_plan(
     streams: int, grid: Size, window: Size, shift: Size, device: torch.device
 ) -> ShiftPlan:
-    numbers = np.arange(np.prod(grid)).reshape(grid)
-    rolled = np.roll(numbers, [-offset for offset in shift], axis=(0, 1, 2))
-    sides = np.zeros(grid, dtype=np.int64)  # which side of each axis's seam a token lies on
-    for axis, (size, offset) in enumerate(zip(grid, shift, strict=True)):
-        wrapped = np.arange(size) >= size - offset
-        sides = sides * 2 + wrapped.reshape([-1 if a == axis else 1 for a in range(3)])
-    kinds, kind_of_window = np.unique(_windows(sides, window), axis=0, return_inverse=True)
-    windows = _windows(rolled, window)[np.argsort(kind_of_window.ravel(), kind="stable")]  # (G, N)
+    kinds = shifted_windows(grid, window, shift)
+    windows = np.concatenate([some for some, _ in kinds])  # (G, N)
     # Streams vary faster than windows, so that a kind's windows of all streams lie side by side.
-    order = (windows[:, None] + np.arange(streams)[:, None] * numbers.size).ravel()
+    order = (windows[:, None] + np.arange(streams)[:, None] * windows.size).ravel()
     groups = []
-    for kind, count in zip(kinds, np.bincount(kind_of_window.ravel()), strict=True):
-        forbidden = kind[:, None] != kind[None, :]  # (N, N)
+    for some, sides in kinds:
+        forbidden = sides[:, None] != sides[None, :]  # (N, N)
         mask = torch.from_numpy(forbidden).to(device) if forbidden.any() else None
-        groups.append((int(count) * streams, mask))
+        groups.append((len(some) * streams, mask))
     return ShiftPlan(
         order=torch.from_numpy(order).to(device),
         inverse=torch.from_numpy(np.argsort(order)).to(device),

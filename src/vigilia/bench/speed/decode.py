@@ -17,6 +17,7 @@ from pathlib import Path
 import av
 import numpy as np
 
+from vigilia.installation import install_command
 from vigilia.video import Sample, open_video
 
 __all__ = ["DecodeRow", "Reader", "make_recording", "measure_decoding", "readers"]
@@ -126,17 +127,18 @@ def readers() -> tuple[dict[str, Reader], dict[str, str]]:
     """The readers that work here, and why the others do not."""
     found: dict[str, Reader] = {"vigilia": with_vigilia, "PyAV, every frame": with_pyav}
     absent = {}
+    missing = f"not installed; {install_command('readers')}"
     try:
         importlib.import_module("cv2")
         found["OpenCV"] = with_opencv
     except ImportError:
-        absent["OpenCV"] = "not installed (opencv-python-headless)"
+        absent["OpenCV"] = missing
     try:
         importlib.import_module("torchcodec.decoders")
         importlib.import_module("torchcodec.transforms")
         found["torchcodec"] = with_torchcodec
     except (ImportError, OSError, RuntimeError) as error:
-        reason = "not installed" if isinstance(error, ImportError) else "finds no FFmpeg libraries"
+        reason = missing if isinstance(error, ImportError) else "finds no FFmpeg libraries"
         absent["torchcodec"] = reason
     return found, absent
 
