@@ -125,6 +125,23 @@ def test_a_small_task_is_learned_and_held_for_longer_than_it_was_trained() -> No
     assert (said.logits[-1].argmax(-1) == test.classes[:, 0]).float().mean() > 0.95
 
 
+def test_one_update_does_not_throw_a_hidden_object_across_the_picture() -> None:
+    # It did: velocities of half a picture a bin, times the bins it was hidden for; the gradient of
+    # that noise was a hundred times that of the classes.
+    torch.manual_seed(0)
+    model = create_spiking_model("neuro_svt_nano", num_classes=2, height=16, width=16, dim=64)
+    shown = show(30, rows=4).bins
+    optimiser = torch.optim.AdamW(model.parameters(), lr=4e-3)
+    outputs, _ = model.train().sequence(shown, model.init_state(4))
+    outputs.position[-1].sum().backward()
+    optimiser.step()
+    with torch.no_grad():
+        _, state = model.eval().sequence(shown, model.init_state(4))
+    place, velocity = state.motion.abs().split(2, -1)
+    assert 0 < place.max() < 0.2
+    assert 0 < velocity.max() * 30 < 0.5
+
+
 def test_the_same_seed_trains_the_same_weights() -> None:
     torch.manual_seed(0)
     fresh = create_spiking_model("neuro_svt_nano", num_classes=2, height=16, width=16)
