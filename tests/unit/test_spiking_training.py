@@ -92,6 +92,30 @@ def test_gaps_grow_to_the_longest_and_no_further() -> None:
     assert gaps == sorted(gaps)
 
 
+def test_glimpses_come_first_and_gaps_grow_behind_them() -> None:
+    options = SpikingTraining(updates=120, glimpses=20, growing=0.5, longest_gap=30)
+    assert [gap_at(update, options) for update in (20, 44, 69, 119)] == [1, 15, 30, 30]
+    torch.manual_seed(0)
+    model = create_spiking_model("neuro_svt_nano", num_classes=2, height=16, width=16, dim=16)
+    asked = []
+
+    def draw(gap: int) -> EventBatch:
+        asked.append("whole")
+        return show(gap)
+
+    def glimpse() -> EventBatch:
+        asked.append("glimpse")
+        whole = show(0, rows=6)
+        return EventBatch(whole.bins[:2], whole.classes, None, whole.present[:2])
+
+    options = SpikingTraining(updates=5, glimpses=3, longest_gap=2)
+    train_on_events(model, draw, options, glimpse=glimpse)
+    assert asked == ["glimpse"] * 3 + ["whole"] * 2
+    asked.clear()
+    train_on_events(model, draw, options)  # who has none begins with whole streams
+    assert asked == ["whole"] * 5
+
+
 def show(gap: int, *, rows: int = 8, seed: list[int] | None = None) -> EventBatch:
     """Events on the left or on the right half for four bins, then none for `gap`."""
     generator = torch.Generator().manual_seed(0 if seed is None else seed[0])
@@ -168,6 +192,7 @@ def test_a_loss_that_is_no_number_is_one_clear_line() -> None:
         ({"updates": 0}, "updates and rows must be at least 1"),
         ({"learning_rate": 0.0}, "learning_rate must be positive"),
         ({"growing": 2.0}, "growing from 0 to 1"),
+        ({"updates": 5, "glimpses": 6}, "glimpses must be from 0 to updates, got 6 of 5"),
     ],
 )
 def test_options_that_cannot_work_are_refused(options: dict[str, Any], message: str) -> None:
