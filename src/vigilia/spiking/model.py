@@ -256,7 +256,14 @@ class NeuroSvt(nn.Module):
         written = held(fresh, seconds, state.written_seconds)
         position = self._position(motion, seconds - written)
         outputs = SpikingOutputs(
-            logits, position, traces.gates, traces.drive, traces.offered, spikes.mean((2, 3))
+            logits=logits,
+            position=position,
+            motion=motion,
+            walls=torch.sigmoid(self.walls),
+            gates=traces.gates,
+            drive=traces.drive,
+            glance=traces.offered,
+            activity=spikes.mean((2, 3)),
         )
         return outputs, SpikingState(
             embed=embed,
