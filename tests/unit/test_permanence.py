@@ -17,10 +17,13 @@ from vigilia.bench.permanence.contenders import CONTENDERS
 from vigilia.bench.permanence.digits import SPLITS, digits
 from vigilia.bench.permanence.energy import PHASES, energy_table, measure_energy, vit_patch
 from vigilia.bench.permanence.exam import Exam, Said, examine, grade, set_exam, told
+from vigilia.bench.permanence.observer import observed
 from vigilia.bench.permanence.report import markdown, question_table, write_report
 from vigilia.bench.permanence.run import (
+    GLIMPSE,
     PermanencePlan,
     bench_permanence,
+    glimpse_batch,
     read_results,
     scene_batch,
     trained_model,
@@ -106,10 +109,27 @@ def test_two_digits_are_of_two_classes_and_pass_each_other() -> None:
     assert (scenes.places[..., 0, 1] - scenes.places[..., 1, 1]).abs().min() >= 1  # own lanes
 
 
+@pytest.mark.parametrize("objects", [1, 2])
+def test_no_digit_is_faster_or_slower_than_the_setting_says(objects: int) -> None:
+    scenes = draw_scenes(200, 0, generator(), setting=Setting(objects=objects))
+    moved = (scenes.places[1:] - scenes.places[:-1]).norm(dim=-1) * 8  # pixels a bin
+    straight = moved.amax(0)  # (B, O): but in a bin in which it bounces
+    assert 0.49 < straight.min() < 0.6
+    assert 1.4 < straight.max() < 1.51
+
+
 def test_a_batch_says_when_something_is_to_be_seen() -> None:
     batch = scene_batch(3, 5, generator(), Setting())
     assert batch.present[:, 0].tolist() == [1] * 10 + [0] * 9
     assert batch.bins.shape == (19, 3, 2, 16, 16)
+
+
+def test_a_glimpse_is_the_first_bins_of_many_scenes_and_hides_nothing() -> None:
+    batch = glimpse_batch(12, generator(), Setting(objects=2))
+    assert batch.bins.shape == (GLIMPSE, 12, 2, 16, 16)
+    assert batch.places is not None
+    assert batch.places.shape == (GLIMPSE, 12, 2, 2)
+    assert batch.present.eq(1).all()
 
 
 def test_wilsons_interval() -> None:
@@ -163,6 +183,37 @@ def test_a_memory_that_does_not_follow_the_digits_mixes_them_up_when_they_cross(
     shares = [row["crossing"]["right"] / row["crossing"]["of"] for row in grade([exam], [frozen])]
     assert shares[0] == 1
     assert max(shares[1:]) < 0.75
+
+
+@pytest.mark.parametrize("visible", [10, 14])  # or whole until the curtain covers all
+def test_who_saw_a_path_to_the_pixel_cannot_know_where_it_leads(visible: int) -> None:
+    exam = set_exam(Setting(visible=visible), seed=0, gaps=(0, 30, 120), rows=71)
+    near, later, last = (row["position_pixels"] for row in grade([exam], [observed(exam)]))
+    assert near < 0.3
+    assert 3 * near < later < 2  # so no memory can halve its error at thirty bins
+    middle = replace(told(exam), places=torch.zeros_like(told(exam).places))
+    assert later < 0.6 * grade([exam], [middle])[1]["position_pixels"]
+    assert later < last
+
+
+def test_an_observer_knows_which_of_two_is_on_the_left_while_they_are_seen() -> None:
+    exam = set_exam(Setting(objects=2), seed=0, gaps=(0, 300), rows=71)
+    near, last = (row["crossing"] for row in grade([exam], [observed(exam)]))
+    assert near["right"] == near["of"] > 20
+    assert last["right"] < 0.8 * last["of"]
+
+
+def test_an_observer_is_told_no_hidden_place_and_knows_the_walls() -> None:
+    exam = set_exam(Setting(), seed=1, gaps=(0, 20), rows=6)
+    scenes = exam.scenes
+    places = torch.where(scenes.visible[:, None, None, None], scenes.places, torch.nan)
+    blind = replace(exam, scenes=replace(scenes, places=places))
+    assert torch.equal(observed(blind).places, observed(exam).places)
+    # From 1 pixel at 1 pixel a bin, both ways: at the far wall after 7 bins, and back.
+    corners = bounce(1.0 + torch.arange(len(places)), 8.0)
+    straight = ((corners + 4) / 8 - 1)[:, None, None, None].expand_as(places)
+    known = observed(replace(exam, scenes=replace(scenes, places=straight))).places
+    assert (known - straight[list(exam.probes)]).abs().max() < 0.15
 
 
 class Latch(nn.Module):

@@ -278,6 +278,19 @@ def test_a_sequence_is_its_steps(variant: str, training: bool) -> None:
     assert outputs.gates.shape[:2] == outputs.activity.shape == (7, 2)
 
 
+@torch.inference_mode()
+def test_a_step_is_one_graph_for_a_compiler_whatever_the_time_constants() -> None:
+    for variant in ("event", "seed"):  # of the second tau a compiler makes a symbol
+        model = build(variant)
+        compiled = torch.compile(model.step, backend="eager", fullgraph=True)
+        ours = theirs = model.init_state(2)
+        for one in (*bins(2), torch.zeros(2, 2, SIDE, SIDE)):
+            logits, ours = model.step(one, ours)
+            again, theirs = compiled(one, theirs)
+            assert torch.equal(again, logits)
+            assert same(theirs, ours)
+
+
 @torch.no_grad()
 def test_what_is_hidden_moves_on_with_the_time_and_not_with_the_bins() -> None:
     model = build("event")

@@ -30,13 +30,18 @@ def batch(steps: int = 4, rows: int = 2, *, places: bool = True) -> EventBatch:
     )
 
 
+DRIVE = torch.tensor([100.0, 100.0, 0.0, -100.0])[:, None, None]
+
+
 def outputs(logits: Tensor, **changes: Tensor) -> SpikingOutputs:
     steps, rows = logits.shape[:2]
     fields: dict[str, Tensor] = {
         "logits": logits,
         "position": torch.zeros(steps, rows, 2),
+        "motion": torch.zeros(steps, rows, 4),
+        "walls": torch.ones(2),
         "gates": torch.zeros(steps, rows, 1),
-        "drive": torch.tensor([100.0, 100.0, 0.0, -100.0])[:, None, None].expand(steps, rows, 1),
+        "drive": DRIVE.expand(steps, rows, 1) if "drive" not in changes else DRIVE,
         "glance": torch.zeros(steps, rows, 5),
         "activity": torch.zeros(steps, rows),
     }
@@ -83,6 +88,37 @@ def test_places_and_silence_have_their_price() -> None:
     assert loss.item() == pytest.approx(0.5, abs=1e-6)
 
 
+def test_motion_is_asked_where_it_leads_while_something_is_seen() -> None:
+    # One object at 0.25 a bin from -0.5, seen for six bins of ten, between walls at 1.
+    places = (-0.5 + 0.25 * torch.arange(10.0))[:, None, None, None] * torch.tensor([1.0, 0.0])
+    places = 1 - (1 - places).abs()  # it bounces after six bins
+    present = (torch.arange(10) < 6).float()[:, None]
+    bins = torch.zeros(10, 1, 2, 16, 16)
+    asked = EventBatch(bins, torch.tensor([[1]]), places, present)
+    motion = torch.zeros(10, 1, 4)
+    motion[:, 0, 0], motion[:, 0, 2] = places[:, 0, 0, 0], 0.25
+    logits = torch.tensor([-50.0, 50.0]).expand(10, 1, 2)
+    drive = torch.where(present > 0, 100.0, -100.0)[..., None]
+    options = SpikingTraining(ahead=4, first_bins=2)
+
+    def loss(motion: Tensor) -> float:
+        said = outputs(logits, position=places[:, :, 0], motion=motion, drive=drive)
+        return bin_loss(said, asked, options)[0].item()
+
+    assert loss(motion) == pytest.approx(0, abs=1e-6)
+    late = motion.clone()
+    late[6:] = 9.0  # nothing is seen any more: not asked
+    assert loss(late) == pytest.approx(0, abs=1e-6)
+    still = motion.clone()
+    still[:6, 0, 2] = 0
+    # 1, 2 and 4 bins later, from bins 2 to 5; the path turns round at bin 6.
+    true = places[:, 0, 0, 0]
+    wrong = [[float(true[t + k] - true[t]) for t in range(2, 6)] for k in (1, 2, 4)]
+    expected = sum(sum(x * x for x in one) / 4 for one in wrong) / 3
+    assert loss(still) == pytest.approx(expected, abs=1e-6)
+    assert expected > 0.05
+
+
 def test_gaps_grow_to_the_longest_and_no_further() -> None:
     options = SpikingTraining(updates=100, growing=0.5, longest_gap=30)
     gaps = [gap_at(update, options) for update in range(100)]
@@ -90,6 +126,30 @@ def test_gaps_grow_to_the_longest_and_no_further() -> None:
     assert gaps[24] == 15
     assert gaps[49:] == [30] * 51
     assert gaps == sorted(gaps)
+
+
+def test_glimpses_come_first_and_gaps_grow_behind_them() -> None:
+    options = SpikingTraining(updates=120, glimpses=1 / 6, growing=0.5, longest_gap=30)
+    assert [gap_at(update, options) for update in (20, 44, 69, 119)] == [1, 15, 30, 30]
+    torch.manual_seed(0)
+    model = create_spiking_model("neuro_svt_nano", num_classes=2, height=16, width=16, dim=16)
+    asked = []
+
+    def draw(gap: int) -> EventBatch:
+        asked.append("whole")
+        return show(gap)
+
+    def glimpse() -> EventBatch:
+        asked.append("glimpse")
+        whole = show(0, rows=6)
+        return EventBatch(whole.bins[:2], whole.classes, None, whole.present[:2])
+
+    options = SpikingTraining(updates=5, glimpses=0.6, longest_gap=2)
+    train_on_events(model, draw, options, glimpse=glimpse)
+    assert asked == ["glimpse"] * 3 + ["whole"] * 2
+    asked.clear()
+    train_on_events(model, draw, options)  # who has none begins with whole streams
+    assert asked == ["whole"] * 5
 
 
 def show(gap: int, *, rows: int = 8, seed: list[int] | None = None) -> EventBatch:
@@ -125,6 +185,23 @@ def test_a_small_task_is_learned_and_held_for_longer_than_it_was_trained() -> No
     assert (said.logits[-1].argmax(-1) == test.classes[:, 0]).float().mean() > 0.95
 
 
+def test_one_update_does_not_throw_a_hidden_object_across_the_picture() -> None:
+    # It did: velocities of half a picture a bin, times the bins it was hidden for; the gradient of
+    # that noise was a hundred times that of the classes.
+    torch.manual_seed(0)
+    model = create_spiking_model("neuro_svt_nano", num_classes=2, height=16, width=16, dim=64)
+    shown = show(30, rows=4).bins
+    optimiser = torch.optim.AdamW(model.parameters(), lr=4e-3)
+    outputs, _ = model.train().sequence(shown, model.init_state(4))
+    outputs.position[-1].sum().backward()
+    optimiser.step()
+    with torch.no_grad():
+        _, state = model.eval().sequence(shown, model.init_state(4))
+    place, velocity = state.motion.abs().split(2, -1)
+    assert 0 < place.max() < 0.2
+    assert 0 < velocity.max() * 30 < 0.5
+
+
 def test_the_same_seed_trains_the_same_weights() -> None:
     torch.manual_seed(0)
     fresh = create_spiking_model("neuro_svt_nano", num_classes=2, height=16, width=16)
@@ -150,7 +227,8 @@ def test_a_loss_that_is_no_number_is_one_clear_line() -> None:
     [
         ({"updates": 0}, "updates and rows must be at least 1"),
         ({"learning_rate": 0.0}, "learning_rate must be positive"),
-        ({"growing": 2.0}, "growing from 0 to 1"),
+        ({"growing": 2.0}, "growing and glimpses from 0 to 1, got 0.005, 2.0 and 0.0"),
+        ({"glimpses": 1.5}, "growing and glimpses from 0 to 1, got 0.005, 0.4 and 1.5"),
     ],
 )
 def test_options_that_cannot_work_are_refused(options: dict[str, Any], message: str) -> None:

@@ -6,6 +6,7 @@ import dataclasses
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,7 @@ import torch
 from vigilia import load_model, run
 from vigilia.cli import main
 from vigilia.errors import InputError, OptionError
-from vigilia.events import fit_events, make_events, model_bins, write_events
+from vigilia.events import Binning, fit_events, make_events, model_bins, write_events
 from vigilia.running.events import run_events
 from vigilia.spiking import create_spiking_model
 from vigilia.timeline import Interval, Labels
@@ -260,6 +261,31 @@ def test_bad_input_is_one_clear_line(tmp_path: Path, recorded: list[Annotated]) 
     shutil.rmtree(tmp_path)
 
 
+def test_a_timeline_says_what_of_the_events_was_put_right(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    torch.manual_seed(0)
+    model = create_spiking_model(
+        "neuro_svt_nano", num_classes=2, height=16, width=16, bin_seconds=0.05
+    ).eval()
+    write_recording(tmp_path / "good.dat", seconds=1.0)
+    told = run_events(tmp_path / "good.dat", model=model).assumptions["events_repaired"]
+    assert told == "none"
+    content = (tmp_path / "good.dat").read_bytes()
+    (tmp_path / "cut.dat").write_bytes(content[:-3])
+    told = run_events(tmp_path / "cut.dat", model=model).assumptions["events_repaired"]
+    assert told == "5 bytes at the end are less than an event: the file was cut off"
+    # Of a flood what a bin cannot hold is dropped, and that is said.
+    monkeypatch.setattr("vigilia.events.streaming.Binning", partial(Binning, most_events=2))
+    found = dict[str, int]()
+    kept = model_bins(tmp_path / "cut.dat", height=16, width=16, bin_seconds=0.05, found=found)
+    counted = sum(int(bins.events.sum()) for bins, _ in kept)
+    assert counted + found["dropped_events"] == 399
+    assert found["dropped_events"] > 300
+    told = run_events(tmp_path / "cut.dat", model=model).assumptions["events_repaired"]
+    assert f"{found['dropped_events']} events beyond what a bin may hold were left out" in str(told)
+
+
 def test_the_commands_train_and_run_on_events(
     tmp_path: Path, recorded: list[Annotated], capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -283,5 +309,12 @@ def test_the_commands_train_and_run_on_events(
     assert main(["run", *both, "--model", str(out), "--out", str(tmp_path / "said")]) == 0
     assert all((tmp_path / "said" / name / "timeline.csv").exists() for name in "01")
     capsys.readouterr()
+    # One that cannot be read is named, and the others are run all the same.
+    empty = tmp_path / "empty.dat"
+    empty.touch()
+    several = [both[0], str(empty), both[1]]
+    assert main(["run", *several, "--model", str(out), "--out", str(tmp_path / "again")]) == 2
+    assert "empty.dat: the file is empty" in capsys.readouterr().err
+    assert all((tmp_path / "again" / name / "timeline.csv").exists() for name in "01")
     assert main(["run", both[0], "--model", str(out), "--gate"]) == 2
     assert "gate is for video" in capsys.readouterr().err

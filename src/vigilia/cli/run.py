@@ -326,7 +326,7 @@ def _model(
 def _run_one(
     video: str, folder: Path, device: str, shown: RecordingDisplay, options: dict[str, Any]
 ) -> Outcome:
-    from vigilia.errors import BrokenVideoError, CheckpointError, VideoError
+    from vigilia.errors import BrokenVideoError, InputError, OptionError
     from vigilia.running import Outcome
     from vigilia.running import run as run_video
 
@@ -345,7 +345,9 @@ def _run_one(
         )
     except BrokenVideoError as error:
         timeline, problem = error.timeline, error
-    except (VideoError, CheckpointError) as error:
+    except OptionError:
+        raise  # wrong for every recording
+    except InputError as error:
         problem = error
     shown.finish(timeline)
     note_unfamiliar(watch)

@@ -35,6 +35,7 @@ PROBLEMS = {
     "events_before_time": "events before the first full time or address were left out",
     "special_events": "events of no pixel (triggers, markers) were passed over",
     "exposure_events": "exposure measurements, which are no changes, were passed over",
+    "dropped_events": "events beyond what a bin may hold were left out",
     "constant_polarity": "events, all of one polarity: the polarity bit is broken, or left out",
     "no_events": "no event at all",
 }

@@ -38,7 +38,12 @@ def fit_events(events: np.ndarray, sensor: tuple[int, int], size: tuple[int, int
 
 
 def model_bins(
-    path: str | Path, *, height: int, width: int, bin_seconds: float
+    path: str | Path,
+    *,
+    height: int,
+    width: int,
+    bin_seconds: float,
+    found: dict[str, int] | None = None,
 ) -> Iterator[tuple[Bins, np.ndarray]]:
     """Bins of a file, some at a time, and when each began, (T,) float64 seconds.
 
@@ -51,6 +56,7 @@ def model_bins(
         height: H of the model.
         width: W of the model.
         bin_seconds: length of a bin.
+        found: what was put right or left out is counted in it, by name of `repair.PROBLEMS`.
 
     Raises:
         InputError: the file cannot be used, or holds no event.
@@ -69,7 +75,11 @@ def model_bins(
             kind="binary",
             start_us=zero + (began - zero) // bin_us * bin_us,
         )
+        dropped = 0
         for bins in bin_events(binning, _joined(first, pieces)):
+            dropped += int(bins.dropped.sum())
+            if found is not None:
+                found.update(reader.problems, **({"dropped_events": dropped} if dropped else {}))
             yield bins, (bins.start_us - zero) / 1e6
 
 

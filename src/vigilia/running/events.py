@@ -15,7 +15,7 @@ from pathlib import Path
 import torch
 
 from vigilia.errors import OptionError
-from vigilia.events import model_bins
+from vigilia.events import PROBLEMS, model_bins
 from vigilia.running.outputs import write_outputs
 from vigilia.running.recording import RunUpdate
 from vigilia.spiking import NeuroSvt
@@ -60,8 +60,13 @@ def run_events(
     length = max(1, round(spec.bin_seconds * 1e6)) / 1e6
     steps = asleep = 0
     began = 0.0
+    found: dict[str, int] = {}
     for bins, starts in model_bins(
-        path, height=spec.height, width=spec.width, bin_seconds=spec.bin_seconds
+        path,
+        height=spec.height,
+        width=spec.width,
+        bin_seconds=spec.bin_seconds,
+        found=found,
     ):
         if builder is None:
             began = float(starts[0])
@@ -102,6 +107,8 @@ def run_events(
             "trained_on": str(model.card.get("trained_on", "not said")),
             "bin_seconds": length,
             "frame_size": f"{spec.width}x{spec.height}, the whole view",
+            "events_repaired": "; ".join(f"{n} {PROBLEMS[name]}" for name, n in found.items())
+            or "none",
             **dataclasses.asdict(segmenter),
         },
     )

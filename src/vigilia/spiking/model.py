@@ -32,6 +32,14 @@ from vigilia.state import where_rows
 
 __all__ = ["NeuroSvt"]
 
+PLACE, VELOCITY = 2.0**-3, 2.0**-6
+"""Units of what the motion's weights give, of half a picture, and of half a picture a bin.
+
+Hundreds of weights add up, and a velocity is multiplied by all bins that something has been hidden
+for. In units of half a picture each update would throw places across it, and the gradient of that
+noise would drown what teaches the eyes.
+"""
+
 
 class NeuroSvt(nn.Module):
     """The model; `vigilia.spiking.create_spiking_model` builds one by name.
@@ -248,7 +256,14 @@ class NeuroSvt(nn.Module):
         written = held(fresh, seconds, state.written_seconds)
         position = self._position(motion, seconds - written)
         outputs = SpikingOutputs(
-            logits, position, traces.gates, traces.drive, traces.offered, spikes.mean((2, 3))
+            logits=logits,
+            position=position,
+            motion=motion,
+            walls=torch.sigmoid(self.walls),
+            gates=traces.gates,
+            drive=traces.drive,
+            glance=traces.offered,
+            activity=spikes.mean((2, 3)),
         )
         return outputs, SpikingState(
             embed=embed,
@@ -269,11 +284,16 @@ class NeuroSvt(nn.Module):
         if torch.is_grad_enabled():
             # The same values, since a closed gate leaves the membrane alone; but this way the
             # gradient learns what opening it would have changed.
-            return self.head(codes) + self.head_bias, self.motion(codes) + self.motion_bias
+            return self.head(codes) + self.head_bias, self._motion(codes)
         # Read-out neurons speak only when the membrane was written: else the last answer stands.
         codes = codes * fresh[..., None].to(codes.dtype)
         logits = held(fresh, self.head(codes) + self.head_bias, state.logits)
-        return logits, held(fresh, self.motion(codes) + self.motion_bias, state.motion)
+        return logits, held(fresh, self._motion(codes), state.motion)
+
+    def _motion(self, codes: Tensor) -> Tensor:
+        """codes: (T, B, M * code_size) -> place and velocity of each object (T, B, 4 O)."""
+        units = codes.new_tensor([PLACE, PLACE, VELOCITY, VELOCITY]).repeat(self.objects)
+        return self.motion(codes) * units + self.motion_bias
 
     def _position(self, motion: Tensor, elapsed: Tensor) -> Tensor:
         """motion: (T, B, 4 O), elapsed seconds: (T, B) -> places (T, B, 2 O)."""

@@ -46,7 +46,7 @@ def check_tau(tau: float, name: str = "tau") -> float:
         OptionError: it is not a finite number above 1.
     """
     number = isinstance(tau, int | float) and not isinstance(tau, bool)
-    if not number or not math.isfinite(tau) or not tau > 1:
+    if not number or not 1 < tau < math.inf:  # which a NaN is not, and a compiler can follow
         raise OptionError(
             f"{name} must be a finite number above 1 (a membrane keeps 1 - 1/{name} of itself in "
             f"each step), got {tau!r}"

@@ -2,6 +2,8 @@
 
 Each part is there for a reason:
 
+- Many short streams first, where they can be had. What is seen in one bin is half seen in the next:
+  from a glimpse of many scenes the eyes learn several times as much as from as many bins of few.
 - A loss in every bin, hidden ones too. With one at the end nothing is learned, by a GRU neither.
 - Gaps grow over the first part of the training, and never beyond what is stated: that a memory
   holds for longer than that is for a test to show.
@@ -19,7 +21,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
 import torch
@@ -27,6 +29,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from vigilia.errors import OptionError, VigiliaError
+from vigilia.spiking.readout import bounced
 
 __all__ = ["EventBatch", "Progress", "SpikingTraining", "bin_loss", "gap_at", "train_on_events"]
 
@@ -81,9 +84,13 @@ class SpikingTraining:
         warmup: updates in which the learning rate rises.
         clip_norm: of the gradient.
         longest_gap: bins without anything to be seen, at most.
-        growing: share of the updates in which the longest gap grows from 1.
+        glimpses: share of the updates that come first and learn from many short streams, where
+            there are such.
+        growing: share of the other updates in which the longest gap grows from 1.
         first_bins: at the start of a stream that are not scored: nothing can be known yet.
         place_weight: of the squared error of places, beside the cross-entropy of classes.
+        ahead: bins for which the motion of what is seen is carried on and compared with where it is
+            by then, at most; 0 for none.
         gate_weight: of telling the gate when there is something to be seen.
         glance_weight: of the throw-away read-out's loss, where something is to be seen.
         quiet_weight: of the share of neurons that fire where there is nothing.
@@ -97,9 +104,11 @@ class SpikingTraining:
     warmup: int = 50
     clip_norm: float = 1.0
     longest_gap: int = 30
+    glimpses: float = 0.0
     growing: float = 0.4
     first_bins: int = 2
     place_weight: float = 1.0
+    ahead: int = 8
     gate_weight: float = 0.3
     glance_weight: float = 1.0
     quiet_weight: float = 0.0
@@ -111,11 +120,16 @@ class SpikingTraining:
                 f"updates and rows must be at least 1 and longest_gap at least 0, got "
                 f"{self.updates}, {self.rows} and {self.longest_gap}"
             )
-        if not self.learning_rate > 0 or not 0 <= self.growing <= 1:
+        if not self.learning_rate > 0 or not 0 <= self.growing <= 1 or not 0 <= self.glimpses <= 1:
             raise OptionError(
-                f"learning_rate must be positive and growing from 0 to 1, got "
-                f"{self.learning_rate} and {self.growing}"
+                f"learning_rate must be positive, growing and glimpses from 0 to 1, got "
+                f"{self.learning_rate}, {self.growing} and {self.glimpses}"
             )
+
+    @property
+    def first_whole(self) -> int:
+        """The first update, counted from 0, that learns from whole streams."""
+        return round(self.glimpses * self.updates)
 
 
 @dataclass(frozen=True)
@@ -136,8 +150,9 @@ class Progress:
 
 
 def gap_at(update: int, options: SpikingTraining) -> int:
-    """The longest gap of an update, counted from 0."""
-    grown = min(1.0, (update + 1) / max(1.0, options.growing * options.updates))
+    """The longest gap of an update, counted from 0; gaps grow once the glimpses are over."""
+    growing = options.growing * (options.updates - options.first_whole)
+    grown = min(1.0, (update - options.first_whole + 1) / max(1.0, growing))
     return min(options.longest_gap, max(1, round(options.longest_gap * grown)))
 
 
@@ -188,6 +203,8 @@ def bin_loss(outputs: Any, batch: EventBatch, options: SpikingTraining) -> tuple
         places = outputs.position.unflatten(-1, (objects, 2))
         far = (places[begin:] - batch.places[begin:]).square().sum(-1)
         loss = loss + options.place_weight * far.mean()
+        if options.ahead and hasattr(outputs, "motion"):
+            loss = loss + options.place_weight * _ahead_loss(outputs, batch, options)
     drive = getattr(outputs, "drive", None)
     if drive is not None:
         counted = batch.present >= 0
@@ -201,11 +218,31 @@ def bin_loss(outputs: Any, batch: EventBatch, options: SpikingTraining) -> tuple
     return loss, accuracy
 
 
+def _ahead_loss(outputs: Any, batch: EventBatch, options: SpikingTraining) -> Tensor:
+    """Squared error of where objects that are seen are said to be some bins later; 0 without any.
+
+    Of 1, 2, 4, ... bins, `options.ahead` at most, whether or not they are hidden by then.
+    """
+    assert batch.places is not None
+    steps, errors = len(batch.bins), []
+    motion = outputs.motion.unflatten(-1, (batch.classes.shape[1], 4))  # (T, B, O, 4)
+    for bins in (1 << power for power in range(options.ahead.bit_length())):
+        seen = batch.present[options.first_bins : max(options.first_bins, steps - bins)] > 0
+        if not bool(seen.any()):
+            continue
+        now = motion[options.first_bins : steps - bins][seen]
+        then = bounced(now[..., :2] + bins * now[..., 2:], outputs.walls)
+        true = batch.places[options.first_bins + bins :][seen]
+        errors.append((then - true).square().sum(-1).mean())
+    return torch.stack(errors).mean() if errors else outputs.motion.new_zeros(())
+
+
 def train_on_events(
     model: nn.Module,
     draw: Callable[[int], EventBatch],
     options: SpikingTraining | None = None,
     *,
+    glimpse: Callable[[], EventBatch] | None = None,
     on_update: Callable[[Progress], None] | None = None,
 ) -> None:
     """Trains a model in place, and leaves it in evaluation mode.
@@ -214,12 +251,16 @@ def train_on_events(
         model: an `EventModel`.
         draw: a fresh batch whose streams have a gap of so many bins.
         options: by default those that the permanence benchmark uses.
+        glimpse: a fresh batch of many short streams, for the updates before
+            `options.first_whole`.
         on_update: called after every update.
 
     Raises:
         VigiliaError: the loss is not a number.
     """
     options = options or SpikingTraining()
+    if glimpse is None:
+        options = replace(options, glimpses=0.0)
     generator = torch.Generator().manual_seed(options.seed)
     optimiser = torch.optim.AdamW(
         model.parameters(), lr=options.learning_rate, weight_decay=options.weight_decay
@@ -230,10 +271,12 @@ def train_on_events(
     for update in range(options.updates):
         for group in optimiser.param_groups:
             group["lr"] = _rate_at(update, options)
-        longest = gap_at(update, options)
-        # Short gaps are more frequent: a bin that shows nothing teaches little, and costs as much.
-        gap = int((longest + 1) * torch.rand((), generator=generator).square())
-        batch = draw(gap)
+        if glimpse is not None and update < options.first_whole:
+            batch = glimpse()
+        else:
+            longest = gap_at(update, options)
+            # Short gaps are more frequent: a bin that shows nothing teaches little.
+            batch = draw(int((longest + 1) * torch.rand((), generator=generator).square()))
         outputs, _ = watcher.sequence(batch.bins, watcher.init_state(batch.bins.shape[1]))
         loss, accuracy = bin_loss(outputs, batch, options)
         if options.glance_weight and hasattr(outputs, "glance"):

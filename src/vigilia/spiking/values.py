@@ -58,6 +58,9 @@ class SpikingOutputs:
     Attributes:
         logits: (T, B, K).
         position: (T, B, 2 O) x and y of each object.
+        motion: (T, B, 4 O) what position is computed of: place and velocity per bin of each object
+            when the memory was last written.
+        walls: (2,) where paths bounce, across and down.
         gates: (T, B, M) in {0, 1}, with a gradient: a penalty on them teaches silence.
         drive: (T, B, M) of the gates' neurons, less their threshold: positive where they fire. What
             training needs to teach a gate when to open.
@@ -68,6 +71,8 @@ class SpikingOutputs:
 
     logits: Tensor
     position: Tensor
+    motion: Tensor
+    walls: Tensor
     gates: Tensor
     drive: Tensor
     glance: Tensor

@@ -23,9 +23,10 @@ class Contender:
     Attributes:
         name: key of tables and files.
         title: what it is, in a few words.
-        build: objects -> network with fresh weights; None for the oracle, which is told the truth.
+        build: objects -> network with fresh weights; None for those who are told the truth.
         trained_as: name of the contender whose weights are taken; its own, for most.
-        treatment: what is done when everything is hidden: "", "reset" or "shuffled".
+        treatment: what is done when everything is hidden: "", "reset" or "shuffled"; "observed" for
+            whom no place is told but those that were to be seen.
         must: "remember" or "forget" where that is known beforehand, else "".
     """
 
@@ -98,5 +99,8 @@ CONTENDERS: dict[str, Contender] = {
             must="remember",
         ),
         Contender("oracle", "a latch that was told the truth", None, "oracle", must="remember"),
+        Contender(
+            "observer", "an ideal observer of paths", None, "observer", "observed", "remember"
+        ),
     )
 }

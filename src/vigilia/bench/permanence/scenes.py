@@ -153,19 +153,15 @@ def _choose(classes: Tensor, rows: int, objects: int, generator: torch.Generator
 def _paths(rows: int, steps: int, setting: Setting, generator: torch.Generator) -> Tensor:
     """Corners of the digits, row and column: (T, B, O, 2) pixels."""
     time = torch.arange(steps)[:, None, None]
-    speed = setting.slowest + (setting.fastest - setting.slowest) * torch.rand(
-        rows, generator=generator
-    )
+    share = torch.rand(rows, setting.objects, generator=generator)
+    speeds = setting.slowest + (setting.fastest - setting.slowest) * share  # (B, O)
     if setting.objects == 1:
         start = RANGE * torch.rand(rows, 2, generator=generator)
         angle = 2 * torch.pi * torch.rand(rows, generator=generator)
-        velocity = speed[:, None] * torch.stack([angle.sin(), angle.cos()], -1)
+        velocity = speeds * torch.stack([angle.sin(), angle.cos()], -1)
         return bounce(start + velocity * time, RANGE)[:, :, None]
     # Two lanes; the first object starts on the left, the second on the right, at speeds of their
     # own, so that they pass each other again and again.
-    speeds = torch.stack(
-        [speed, setting.slowest + (setting.fastest - setting.slowest) * speed.flip(0)], -1
-    )
     start = torch.rand(rows, 2, generator=generator) * 2 + torch.tensor([0.0, RANGE - 2.0])
     across = bounce(start + speeds * torch.tensor([1.0, -1.0]) * time, RANGE)  # (T, B, O)
     upper = torch.randint(2, (rows, 1), generator=generator) * RANGE
