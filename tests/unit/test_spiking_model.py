@@ -278,6 +278,23 @@ def test_a_sequence_is_its_steps(variant: str, training: bool) -> None:
     assert outputs.gates.shape[:2] == outputs.activity.shape == (7, 2)
 
 
+def test_walls_are_found_within_a_training() -> None:
+    # Of a path at a pixel a bin between walls at half the picture, from where it is seen to go.
+    model = build("event")
+    nn.init.zeros_(model.motion.weight)
+    with torch.no_grad():
+        model.motion_bias.copy_(torch.tensor([0.0, 0.0, 0.125, 0.125]))
+    optimiser = torch.optim.AdamW([model.walls], lr=4e-3)
+    elapsed = torch.arange(1.0, 9.0)[:, None] * model.spec.bin_seconds
+    true = torch.tensor([0.125, 0.25, 0.375, 0.5, 0.375, 0.25, 0.125, 0.0])
+    for _ in range(60):
+        optimiser.zero_grad()
+        said = model._position(model.motion_bias.expand(8, 1, 4), elapsed)[:, 0, 0]
+        (said - true).square().mean().backward()
+        optimiser.step()
+    assert (said - true).abs().max() < 0.2  # 0.7 with walls where they are at first
+
+
 @torch.inference_mode()
 def test_a_step_is_one_graph_for_a_compiler_whatever_the_time_constants() -> None:
     for variant in ("event", "seed"):  # of the second tau a compiler makes a symbol

@@ -26,7 +26,7 @@ def permanence(
         typer.Option(min=0, help="Bins hidden; may be repeated. [default: 0 10 30 60 120 300]"),
     ] = None,
     updates: Annotated[
-        int | None, typer.Option(metavar="N", min=1, help="Of each training. [default: 5000]")
+        int | None, typer.Option(metavar="N", min=1, help="Of each training. [default: 2000]")
     ] = None,
     scenes: Annotated[int, typer.Option(metavar="N", min=2, help="Of each exam, at most.")] = 497,
     tune: Annotated[

@@ -40,6 +40,9 @@ for. In units of half a picture each update would throw places across it, and th
 noise would drown what teaches the eyes.
 """
 
+WALLS = 16.0
+"""By which the walls' two weights are multiplied: alone, they would hardly move in a training."""
+
 
 class NeuroSvt(nn.Module):
     """The model; `vigilia.spiking.create_spiking_model` builds one by name.
@@ -136,7 +139,7 @@ class NeuroSvt(nn.Module):
         # Fresh answers are the same for all: nothing pulls at the eyes before the heads know how.
         nn.init.zeros_(self.head.weight)
         nn.init.zeros_(self.motion.weight)
-        self.walls = nn.Parameter(torch.full((2,), 2.0))  # of sigmoid: where paths bounce
+        self.walls = nn.Parameter(torch.full((2,), 2.0 / WALLS))
 
     @property
     def classes(self) -> tuple[str, ...]:
@@ -259,7 +262,7 @@ class NeuroSvt(nn.Module):
             logits=logits,
             position=position,
             motion=motion,
-            walls=torch.sigmoid(self.walls),
+            walls=self._bounds(),
             gates=traces.gates,
             drive=traces.drive,
             glance=traces.offered,
@@ -300,7 +303,11 @@ class NeuroSvt(nn.Module):
         each = motion.unflatten(-1, (self.objects, 4))
         bins = (elapsed / self.spec.bin_seconds).to(motion.dtype)[..., None, None]
         path = each[..., :2] + each[..., 2:] * bins
-        return bounced(path, torch.sigmoid(self.walls)).flatten(-2)
+        return bounced(path, self._bounds()).flatten(-2)
+
+    def _bounds(self) -> Tensor:
+        """(2,) where paths bounce, across and down, from 0 to 1."""
+        return torch.sigmoid(WALLS * self.walls)
 
     def _check(
         self, clip: Tensor, rows: int, active: Tensor | None, seconds: Tensor | None

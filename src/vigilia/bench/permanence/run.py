@@ -44,7 +44,7 @@ __all__ = [
 TASKS = {"one": Setting(objects=1), "two": Setting(objects=2)}
 """One digit: which, where, and is it the same that comes back? Two: which is where by now?"""
 
-RECIPE = SpikingTraining(updates=5000, glimpses=0.7, learning_rate=4e-3, weight_decay=1e-2)
+RECIPE = SpikingTraining(updates=2000, glimpses=0.4, learning_rate=4e-3, weight_decay=1e-2)
 """How every contender learns: scans that change are never learned by heart, so longer pays."""
 
 GLIMPSE = 3
