@@ -80,10 +80,12 @@ def test_training_changes_scans_and_an_exam_does_not(monkeypatch: pytest.MonkeyP
         draw_scenes(2, 1, generator(), changed=True)
 
 
-def test_the_plan_changes_scans_and_learns_longer_unless_told_otherwise() -> None:
+def test_unless_told_otherwise_scans_change_and_no_gap_is_longer_than_thirty_bins() -> None:
+    """What is asked at 60, 120 and 300 has not been learned."""
     plan = PermanencePlan()
     assert plan.changed
-    assert plan.training.updates == 6000
+    assert plan.training.longest_gap == 30
+    assert max(plan.gaps) == 300
 
 
 def test_weights_of_another_size_are_one_clear_line(tmp_path: Path) -> None:
