@@ -651,7 +651,7 @@ def test_steps_in_parallel_equal_steps_one_by_one(preset: str, holes: bool) -> N
     together, behind = model.steps(
         sequence.transpose(0, 1), before, starts=starts.T, seconds=seconds.T
     )
-    # Logits of some units: the sums of a whole sequence are made in another order.
+    # Logits of tens: the sums of a whole sequence are made in another order.
     for one, other in zip(logits, together, strict=True):
         torch.testing.assert_close(other, one, rtol=1e-5, atol=5e-5)
     for name, tensor in named_tensors(state).items():
