@@ -75,8 +75,8 @@ def test_allocations_a_step_are_constant_after_the_first_few(
         cycle()
     late = allocated(cycle)
     assert early[0] > 10
-    assert early == late
+    assert early[:2] == late[:2]
     # Some last number may still be held: no more of three cycles than of one.
     count, size, left = allocated(lambda: [cycle() for _ in range(3)])
     assert (count, size) == (3 * early[0], 3 * early[1])
-    assert max(left, early[2]) < 1024
+    assert max(left, early[2], late[2]) < 1024
