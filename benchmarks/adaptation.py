@@ -26,6 +26,7 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
+from pooled_kappa import draws, pooled
 from vigilia.adaptation import AdaptOptions
 from vigilia.adaptation.start import adapt_model
 from vigilia.evaluation.agreement import balanced_accuracy, cohen_kappa
@@ -36,7 +37,6 @@ from vigilia.timeline import read_labels
 from vigilia.training import Recording, evaluate_clips, prepare_recording
 
 MODEL = "pen"
-DRAWS = 2000
 Frames = np.ndarray
 
 
@@ -176,12 +176,12 @@ def summary(told: list[dict]) -> list[str]:
     """Kappa over the test recordings of all seeds, and the gain over no adaptation."""
     lines = ["| camera | adapted by | kappa | gain | refused |", "| --- | --- | --: | --: | --: |"]
     for shift in SHIFTS:
-        before = pooled(told, shift, "none")
+        before = pooled(lines_of(told, shift, "none"))
         for method in ("none", *METHODS):
-            mine = [one for one in told if (one["shift"], one["method"]) == (shift, method)]
+            mine = lines_of(told, shift, method)
             if not mine:
                 continue
-            now = pooled(told, shift, method)
+            now = pooled(mine)
             kappa, old = cohen_kappa(now.sum(0)), cohen_kappa(before.sum(0))
             low, high = np.percentile(draws(now), [2.5, 97.5])
             gain = ""
@@ -196,21 +196,8 @@ def summary(told: list[dict]) -> list[str]:
     return lines
 
 
-def pooled(told: list[dict], shift: str, method: str) -> np.ndarray:
-    """(R, K, K) of all test recordings of all seeds."""
-    mine = [one for one in told if (one["shift"], one["method"]) == (shift, method)]
-    return np.array(
-        [matrix for one in sorted(mine, key=lambda o: o["seed"]) for matrix in one["confusions"]]
-    )
-
-
-def draws(matrices: np.ndarray) -> np.ndarray:
-    """Kappa when recordings are drawn again; the same draws each time."""
-    random = np.random.default_rng(0)
-    count = len(matrices)
-    return np.array(
-        [cohen_kappa(matrices[random.integers(count, size=count)].sum(0)) for _ in range(DRAWS)]
-    )
+def lines_of(told: list[dict], shift: str, method: str) -> list[dict]:
+    return [one for one in told if (one["shift"], one["method"]) == (shift, method)]
 
 
 if __name__ == "__main__":

@@ -29,6 +29,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from pooled_kappa import draws
 from vigilia.checkpoint import load_classifier, save_model
 from vigilia.evaluation.agreement import balanced_accuracy, cohen_kappa
 from vigilia.models import describe_model, resolve_model
@@ -54,7 +55,6 @@ ARMS: dict[str, dict[str, float] | None] = {
     "says": {"teach": 1.0, "teach_memory": 0.0},
     "reads": {"teach": 1.0, "teach_memory": 1.0},
 }
-DRAWS = 2000
 
 
 @dataclasses.dataclass(frozen=True)
@@ -213,11 +213,11 @@ def summary(told: list[dict]) -> list[str]:
         "| --- | --: | --: | --: | --: |",
     ]
     by_arm = {arm: [one for one in told if one["arm"] == arm] for arm in ("teacher", *ARMS)}
-    plain = pooled(by_arm["labels"])
+    plain = summed(by_arm["labels"])
     for arm, found in by_arm.items():
         if not found:
             continue
-        mine = pooled(found)
+        mine = summed(found)
         low, high = np.percentile(draws(mine), [2.5, 97.5])
         gain = ""
         if arm not in ("labels", "teacher"):
@@ -232,18 +232,9 @@ def summary(told: list[dict]) -> list[str]:
     return lines
 
 
-def pooled(found: list[dict]) -> np.ndarray:
+def summed(found: list[dict]) -> np.ndarray:
     """(R, K, K): of each test recording, the seeds added up."""
     return np.sum([one["confusions"] for one in found], axis=0)
-
-
-def draws(matrices: np.ndarray) -> np.ndarray:
-    """Kappa when recordings are drawn again; the same draws each time."""
-    random = np.random.default_rng(0)
-    count = len(matrices)
-    return np.array(
-        [cohen_kappa(matrices[random.integers(count, size=count)].sum(0)) for _ in range(DRAWS)]
-    )
 
 
 if __name__ == "__main__":

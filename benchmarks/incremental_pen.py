@@ -25,6 +25,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from pooled_kappa import draws, pooled
 from vigilia.evaluation.agreement import balanced_accuracy, cohen_kappa
 from vigilia.models import resolve_model
 from vigilia.simulate import simulate_recording
@@ -40,7 +41,6 @@ from vigilia.training import (
 
 STARTS = {"none": "pen-no-memory", "fam": "pen"}
 ARMS = ("clip", "incremental", "converted")
-DRAWS = 2000
 FIRST_SEED = 7000
 OPTIONS = TrainOptions(
     epochs=3,
@@ -137,9 +137,9 @@ def summary(told: list[dict]) -> list[str]:
     """Kappa of every model, and what it has more than clip mode."""
     lines = ["| memory | mode | kappa | against clip mode |", "| --- | --- | --: | --: |"]
     for memory in STARTS:
-        clip = pooled(told, memory, "clip")
+        clip = pooled(lines_of(told, memory, "clip"))
         for arm in ARMS:
-            mine = pooled(told, memory, arm)
+            mine = pooled(lines_of(told, memory, arm))
             if len(mine) != len(clip) or not len(mine):
                 continue
             low, high = np.percentile(draws(mine), [2.5, 97.5])
@@ -155,21 +155,8 @@ def summary(told: list[dict]) -> list[str]:
     return lines
 
 
-def pooled(told: list[dict], memory: str, arm: str) -> np.ndarray:
-    """(R, K, K) of all test recordings of all seeds."""
-    mine = [one for one in told if (one["memory"], one["arm"]) == (memory, arm)]
-    return np.array(
-        [matrix for one in sorted(mine, key=lambda o: o["seed"]) for matrix in one["confusions"]]
-    )
-
-
-def draws(matrices: np.ndarray) -> np.ndarray:
-    """Kappa when recordings are drawn again; the same draws each time."""
-    random = np.random.default_rng(0)
-    count = len(matrices)
-    return np.array(
-        [cohen_kappa(matrices[random.integers(count, size=count)].sum(0)) for _ in range(DRAWS)]
-    )
+def lines_of(told: list[dict], memory: str, arm: str) -> list[dict]:
+    return [one for one in told if (one["memory"], one["arm"]) == (memory, arm)]
 
 
 if __name__ == "__main__":

@@ -20,6 +20,13 @@ from vigilia.timeline import Timeline
 Serve = Callable[..., Service]
 
 
+@pytest.fixture
+def quick_folders(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Folders are looked at all the time, and a file is complete as soon as it is there."""
+    monkeypatch.setattr("vigilia.serving.recordings.SETTLED_SECONDS", 0.0)
+    monkeypatch.setattr("vigilia.serving.recordings._LOOK_EVERY_SECONDS", 0.02)
+
+
 def test_a_served_recording_has_the_labels_of_an_offline_run(
     serve: Serve, tmp_path: Path, recording: Path, offline: Timeline
 ) -> None:
@@ -240,17 +247,15 @@ def test_labels_of_another_model_or_recording_are_not_mixed(
     assert "another recording" in third.supervisor.get("pen").problem
 
 
+@pytest.mark.usefixtures("quick_folders")
 def test_a_followed_folder_is_one_timeline_that_grows(
     serve: Serve,
     tmp_path: Path,
     make_video: Callable[..., Path],
     model,
-    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     import vigilia
 
-    monkeypatch.setattr("vigilia.serving.recordings.SETTLED_SECONDS", 0.0)
-    monkeypatch.setattr("vigilia.serving.recordings._LOOK_EVERY_SECONDS", 0.02)
     folder, ready = tmp_path / "chunks", tmp_path / "ready"
     folder.mkdir()
     for number in range(3):
@@ -282,18 +287,16 @@ def test_a_followed_folder_is_one_timeline_that_grows(
     assert set(service.reader.parts("pen")) >= {"c1.mp4", "c2.mp4"}
 
 
+@pytest.mark.usefixtures("quick_folders")
 def test_a_followed_folder_goes_on_after_its_first_files_are_deleted(
     serve: Serve,
     tmp_path: Path,
     make_video: Callable[..., Path],
     model,
-    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """A recorder keeps some days: what is oldest goes while nobody looks."""
     import vigilia
 
-    monkeypatch.setattr("vigilia.serving.recordings.SETTLED_SECONDS", 0.0)
-    monkeypatch.setattr("vigilia.serving.recordings._LOOK_EVERY_SECONDS", 0.02)
     folder, everything = tmp_path / "chunks", tmp_path / "everything"
     folder.mkdir()
     for number in range(3):
@@ -328,17 +331,15 @@ def test_a_followed_folder_goes_on_after_its_first_files_are_deleted(
     assert "another recording" in lost.supervisor.get("pen").problem
 
 
+@pytest.mark.usefixtures("quick_folders")
 @pytest.mark.parametrize("kind", ["not readable at all", "broken half-way"])
 def test_a_damaged_file_of_a_followed_folder_is_passed_over(
     serve: Serve,
     tmp_path: Path,
     make_video: Callable[..., Path],
-    monkeypatch: pytest.MonkeyPatch,
     kind: str,
 ) -> None:
     """While it is the newest it is waited for; then its time is a hole, and the next is read."""
-    monkeypatch.setattr("vigilia.serving.recordings.SETTLED_SECONDS", 0.0)
-    monkeypatch.setattr("vigilia.serving.recordings._LOOK_EVERY_SECONDS", 0.02)
     folder, ready = tmp_path / "chunks", tmp_path / "ready"
     folder.mkdir()
     seconds = 9.0

@@ -17,12 +17,13 @@ from vigilia.serving.schema import ExportFormat
 from vigilia.timeline import FORMATS, Timeline, from_timeline, write_annotations
 from vigilia.timeline.files import WRITERS, json_pieces
 
-__all__ = ["EPOCH_SECONDS", "EXPORTS", "Download", "download", "export_formats"]
+__all__ = ["EPOCH_SECONDS", "EXPORTS", "PIECE_BYTES", "Download", "download", "export_formats"]
 
 EPOCH_SECONDS = 30.0
 """Length of an epoch of a hypnogram where nobody says another; that of sleep scoring in people."""
 
-_PIECE = 1 << 16
+PIECE_BYTES = 1 << 16
+"""So much of a download is held at a time."""
 
 _TITLES = {
     # Those that most people want come first.
@@ -157,7 +158,7 @@ def download(
                 annotations, path, format=format, fps=fps, epoch_seconds=epoch_seconds
             )
             with path.open("rb") as written:
-                return _download(iter(lambda: written.read(_PIECE), b""), name, media_type)
+                return _download(iter(lambda: written.read(PIECE_BYTES), b""), name, media_type)
     except OSError as error:
         raise OutputError(
             f"the download cannot be made ({error.strerror}); is there room in "

@@ -8,14 +8,12 @@ from urllib.parse import quote
 from fastapi import Query, Response
 from starlette.types import Receive, Scope, Send
 
-from vigilia.serving.downloads import Download
+from vigilia.serving.downloads import PIECE_BYTES, Download
 
 __all__ = ["EpochSeconds", "file_response"]
 
 EpochSeconds = Annotated[float, Query(ge=0.1, le=3600)]
 """Length of an epoch of a hypnogram."""
-
-_PIECE = 1 << 16
 
 
 class _FileResponse(Response):
@@ -29,7 +27,7 @@ class _FileResponse(Response):
         with self._made.file as file:
             start = {"status": self.status_code, "headers": self.raw_headers}
             await send({"type": "http.response.start", **start})
-            while piece := file.read(_PIECE):
+            while piece := file.read(PIECE_BYTES):
                 more = file.tell() < self._made.size
                 await send({"type": "http.response.body", "body": piece, "more_body": more})
 

@@ -115,14 +115,10 @@ def recording_items(
                 watch.report("running", "")
                 items = reader.samples(fps, max_gap_seconds, resume=resume)
                 try:
-                    for item in items:
+                    for item in _named(items, parts[0].name) if follow else items:
                         if watch.stopped.is_set() or (pace is not None and pace.wait(item)):
                             return
                         if isinstance(item, Sample):
-                            if follow and not item.part:
-                                # An only file is not named, but others will stand beside it, or
-                                # in its place: a recorder deletes its oldest.
-                                item = replace(item, part=parts[0].name)
                             resume = item.position
                         yield item
                 except VideoError as error:
@@ -138,6 +134,16 @@ def recording_items(
             if watch.wait(_LOOK_EVERY_SECONDS):
                 return
             parts = parts_of(source, follow=True)
+
+
+def _named(items: Iterator[Sample | Gap], only: str) -> Iterator[Sample | Gap]:
+    """An only file is not named in positions, but others will stand beside it, or in its place: a
+    recorder deletes its oldest."""
+    for item in items:
+        if isinstance(item, Sample) and not item.part:
+            yield replace(item, part=only)
+        else:
+            yield item
 
 
 class _Pace:
