@@ -84,7 +84,12 @@ def spiking(
     torch.manual_seed(options.seed)
     generator = torch.Generator().manual_seed(options.seed)
     model = create_spiking_model(
-        "neuro_svt_nano", num_classes=10, height=PADDED, width=PADDED, bin_seconds=BIN_US / 1e6
+        "neuro_svt_nano",
+        num_classes=10,
+        height=PADDED,
+        width=PADDED,
+        bin_seconds=BIN_US / 1e6,
+        objects=0,
     )
 
     def draw(gap: int) -> EventBatch:

@@ -77,7 +77,13 @@ def main() -> None:
         return
     torch.manual_seed(arguments.seed)
     model = create_spiking_model(
-        "neuro_svt_nano", classes=("awake",), height=SIDE, width=SIDE, patch=8, bin_seconds=1 / FPS
+        "neuro_svt_nano",
+        classes=("awake",),
+        height=SIDE,
+        width=SIDE,
+        patch=8,
+        bin_seconds=1 / FPS,
+        objects=0,
     )
     gate = SpikingGate(model)
     learned = [recording(gate, arguments.work, seed) for seed in LEARN]

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from vigilia.errors import OptionError
 from vigilia.spiking.memory_token import LEVELS, Ladder, Membrane, SpikingMemory, _regions
-from vigilia.spiking.readout import bounced, held
+from vigilia.spiking.readout import held
 
 WHERE: dict[str, Any] = {"device": torch.device("cpu"), "dtype": torch.float32}
 
@@ -108,8 +108,9 @@ def test_the_drive_says_by_how_much_a_gate_opened() -> None:
     assert traces.drive.shape == traces.gates.shape == (30, 2, 1)
     assert torch.equal(traces.drive >= 0, traces.gates > 0)
     assert 0 < traces.gates.mean() < 1
-    assert traces.offered.shape == (30, 2, (len(part.pool_weight) + 1) * 16)
-    assert traces.offered[..., :-16].unique().tolist() == [0, 1]
+    assert traces.pooled.shape == (30, 2, len(part.pool_weight) * 16)
+    assert traces.firing.shape == (30, 2, 16)
+    assert traces.pooled.unique().tolist() == [0, 1]
 
 
 def test_the_learned_token_is_where_the_membrane_starts() -> None:
@@ -155,15 +156,6 @@ def test_regions_cover_every_token_once(grid: tuple[int, int], side: int, sizes:
     regions = _regions(grid, side)
     assert regions.sum(0).tolist() == [1] * (grid[0] * grid[1])
     assert regions.sum(1).tolist() == sizes
-
-
-def test_a_path_goes_on_straight_and_bounces_off_the_walls() -> None:
-    walls = torch.tensor([1.0, 0.5])
-    x = torch.tensor([0.0, 0.9, 1.0, 1.25, 3.0, 3.5, -1.25])
-    path = bounced(torch.stack([x, torch.zeros_like(x)], -1), walls)
-    assert path[:, 0].tolist() == pytest.approx([0, 0.9, 1, 0.75, -1, -0.5, -0.75])
-    assert not path[:, 1].any()
-    assert bounced(torch.tensor([0.0, 0.6]), walls)[1].item() == pytest.approx(0.4)
 
 
 def test_the_last_answer_stands_until_there_is_a_new_one() -> None:

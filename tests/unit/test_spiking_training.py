@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import copy
+import math
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -11,6 +13,7 @@ from torch import Tensor
 
 from vigilia.errors import OptionError, VigiliaError
 from vigilia.spiking import SpikingOutputs, create_spiking_model
+from vigilia.spiking.paths import CELLS
 from vigilia.spiking.training import (
     EventBatch,
     Progress,
@@ -30,6 +33,10 @@ def batch(steps: int = 4, rows: int = 2, *, places: bool = True) -> EventBatch:
     )
 
 
+# The middle of the picture lies between the two cells in its middle.
+CERTAIN = torch.full((CELLS,), -50.0)
+CERTAIN[CELLS // 2 - 1 : CELLS // 2 + 1] = 0.0
+
 DRIVE = torch.tensor([100.0, 100.0, 0.0, -100.0])[:, None, None]
 
 
@@ -38,8 +45,7 @@ def outputs(logits: Tensor, **changes: Tensor) -> SpikingOutputs:
     fields: dict[str, Tensor] = {
         "logits": logits,
         "position": torch.zeros(steps, rows, 2),
-        "motion": torch.zeros(steps, rows, 4),
-        "walls": torch.ones(2),
+        "places": CERTAIN.expand(steps, rows, 1, 2, CELLS),
         "gates": torch.zeros(steps, rows, 1),
         "drive": DRIVE.expand(steps, rows, 1) if "drive" not in changes else DRIVE,
         "glance": torch.zeros(steps, rows, 5),
@@ -88,35 +94,24 @@ def test_places_and_silence_have_their_price() -> None:
     assert loss.item() == pytest.approx(0.5, abs=1e-6)
 
 
-def test_motion_is_asked_where_it_leads_while_something_is_seen() -> None:
-    # One object at 0.25 a bin from -0.5, seen for six bins of ten, between walls at 1.
-    places = (-0.5 + 0.25 * torch.arange(10.0))[:, None, None, None] * torch.tensor([1.0, 0.0])
-    places = 1 - (1 - places).abs()  # it bounces after six bins
-    present = (torch.arange(10) < 6).float()[:, None]
-    bins = torch.zeros(10, 1, 2, 16, 16)
-    asked = EventBatch(bins, torch.tensor([[1]]), places, present)
-    motion = torch.zeros(10, 1, 4)
-    motion[:, 0, 0], motion[:, 0, 2] = places[:, 0, 0, 0], 0.25
-    logits = torch.tensor([-50.0, 50.0]).expand(10, 1, 2)
-    drive = torch.where(present > 0, 100.0, -100.0)[..., None]
-    options = SpikingTraining(ahead=4, first_bins=2)
+def test_cells_are_asked_for_while_something_is_seen() -> None:
+    # A digit in the middle of cell 3 of 16 across, and a quarter below the middle of cell 5.
+    place = torch.tensor([3.5, 5.75]) / 8 - 1
+    asked = replace(batch(), places=place.expand(4, 2, 1, 2))
+    said = torch.full((2, CELLS), 1e-9)
+    said[0, 3], said[1, 5], said[1, 6] = 0.5, 0.75, 0.25
+    position = place.expand(4, 2, 2)
+    options = SpikingTraining(cell_weight=2)
 
-    def loss(motion: Tensor) -> float:
-        said = outputs(logits, position=places[:, :, 0], motion=motion, drive=drive)
-        return bin_loss(said, asked, options)[0].item()
+    def loss(places: Tensor) -> float:
+        shown = outputs(perfect(), position=position, places=places)
+        return bin_loss(shown, asked, options)[0].item()
 
-    assert loss(motion) == pytest.approx(0, abs=1e-6)
-    late = motion.clone()
-    late[6:] = 9.0  # nothing is seen any more: not asked
-    assert loss(late) == pytest.approx(0, abs=1e-6)
-    still = motion.clone()
-    still[:6, 0, 2] = 0
-    # 1, 2 and 4 bins later, from bins 2 to 5; the path turns round at bin 6.
-    true = places[:, 0, 0, 0]
-    wrong = [[float(true[t + k] - true[t]) for t in range(2, 6)] for k in (1, 2, 4)]
-    expected = sum(sum(x * x for x in one) / 4 for one in wrong) / 3
-    assert loss(still) == pytest.approx(expected, abs=1e-6)
-    assert expected > 0.05
+    spread = -(0.75 * math.log(0.75) + 0.25 * math.log(0.25))  # what cannot be had for less
+    every = said.log().expand(4, 2, 1, 2, CELLS).clone()
+    assert loss(every) == pytest.approx(2 * (math.log(2) + spread), abs=1e-5)
+    every[2:] = -99.0  # nothing is to be seen, or it does not matter
+    assert loss(every) == pytest.approx(2 * (math.log(2) + spread), abs=1e-5)
 
 
 def test_gaps_grow_to_the_longest_and_no_further() -> None:
@@ -186,20 +181,16 @@ def test_a_small_task_is_learned_and_held_for_longer_than_it_was_trained() -> No
 
 
 def test_one_update_does_not_throw_a_hidden_object_across_the_picture() -> None:
-    # It did: velocities of half a picture a bin, times the bins it was hidden for; the gradient of
-    # that noise was a hundred times that of the classes.
     torch.manual_seed(0)
     model = create_spiking_model("neuro_svt_nano", num_classes=2, height=16, width=16, dim=64)
     shown = show(30, rows=4).bins
     optimiser = torch.optim.AdamW(model.parameters(), lr=4e-3)
     outputs, _ = model.train().sequence(shown, model.init_state(4))
-    outputs.position[-1].sum().backward()
+    (outputs.position[-1].sum() - outputs.places[:4, ..., -1].sum()).backward()
     optimiser.step()
     with torch.no_grad():
         _, state = model.eval().sequence(shown, model.init_state(4))
-    place, velocity = state.motion.abs().split(2, -1)
-    assert 0 < place.max() < 0.2
-    assert 0 < velocity.max() * 30 < 0.5
+    assert 0 < state.position.abs().max() < 0.3
 
 
 def test_the_same_seed_trains_the_same_weights() -> None:

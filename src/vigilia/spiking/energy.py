@@ -35,6 +35,7 @@ from torch.utils.hooks import RemovableHandle
 
 from vigilia.spiking.memory_token import Membrane
 from vigilia.spiking.neuron_layer import Neurons
+from vigilia.spiking.paths import Evidence
 
 __all__ = ["COSTS", "Costs", "EnergyCount", "EnergyMeter", "LayerCount", "synaptic_operations"]
 
@@ -199,7 +200,7 @@ class EnergyMeter(TorchDispatchMode):
             if isinstance(module, Neurons):
                 current, membrane = arguments
                 self._neurons(name, current != 0, result[0], module.tau is not None, membrane)
-            elif isinstance(module, Membrane):
+            elif isinstance(module, Membrane | Evidence):
                 current, membrane, gate = arguments
                 self._neurons(name, (gate != 0).expand_as(membrane), gate, True, membrane)
 

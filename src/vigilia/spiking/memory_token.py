@@ -66,13 +66,14 @@ class MemoryTraces:
     Attributes:
         gates: (T, B, M) in {0, 1}.
         drive: (T, B, M) of the gates' neurons, less their threshold: positive where they fire.
-        offered: (T, B, R * D + D) spikes of the neurons that pool tokens, and how many of all
-            tokens fired.
+        pooled: (T, B, R * D) spikes of the neurons that pool tokens.
+        firing: (T, B, D) share of all tokens that fired.
     """
 
     gates: Tensor
     drive: Tensor
-    offered: Tensor
+    pooled: Tensor
+    firing: Tensor
 
 
 class Membrane(nn.Module):
@@ -250,8 +251,7 @@ class SpikingMemory(nn.Module):
                 gates.append(gate[..., 0])
         after = MemoryTokenState(membrane.to(state.membrane.dtype), pool, key, value)
         drive = opened[..., 0] - self.gate.threshold
-        offered = torch.cat([pooled, spikes.mean(2)], -1)
-        traces = MemoryTraces(torch.stack(gates), drive, offered)
+        traces = MemoryTraces(torch.stack(gates), drive, pooled, spikes.mean(2))
         return torch.stack(codes).flatten(2), traces, after
 
     def _anywhere(self, spikes: Tensor) -> Tensor:

@@ -15,6 +15,7 @@ Letters: T steps, B streams, H W pixels, N tokens, D features, M memories, O obj
 
 from __future__ import annotations
 
+import math
 from typing import Any, cast
 
 import torch
@@ -26,22 +27,12 @@ from vigilia.spiking.embed import SpikingPatchEmbed
 from vigilia.spiking.layers import SpikeLinear
 from vigilia.spiking.memory_token import SpikingMemory
 from vigilia.spiking.neuron_layer import Neurons
-from vigilia.spiking.readout import bounced, held
+from vigilia.spiking.paths import Paths
+from vigilia.spiking.readout import held
 from vigilia.spiking.values import SpikingOutputs, SpikingSpec, SpikingState
 from vigilia.state import where_rows
 
 __all__ = ["NeuroSvt"]
-
-PLACE, VELOCITY = 2.0**-3, 2.0**-6
-"""Units of what the motion's weights give, of half a picture, and of half a picture a bin.
-
-Hundreds of weights add up, and a velocity is multiplied by all bins that something has been hidden
-for. In units of half a picture each update would throw places across it, and the gradient of that
-noise would drown what teaches the eyes.
-"""
-
-WALLS = 16.0
-"""By which the walls' two weights are multiplied: alone, they would hardly move in a training."""
 
 
 class NeuroSvt(nn.Module):
@@ -62,7 +53,7 @@ class NeuroSvt(nn.Module):
         memory_gated: a spike opens the memory; without, it leaks at every bin.
         memory_reset: "none", or "hard" for a memory that is an ordinary neuron.
         regions: parts of the picture that the memory tells apart, about.
-        objects: O, whose places are told; 1 unless a model is to follow several.
+        objects: O, whose places are told; 1 unless a model is to follow several, or none.
         convolutions: at each size of the picture on the way to tokens.
 
     Attributes:
@@ -92,8 +83,8 @@ class NeuroSvt(nn.Module):
         convolutions: int = 1,
     ) -> None:
         super().__init__()
-        if objects < 1:
-            raise OptionError(f"objects must be at least 1, got {objects}")
+        if objects < 0:
+            raise OptionError(f"objects must be at least 0, got {objects}")
         if not spec.bin_seconds > 0:
             raise OptionError(f"bin_seconds must be positive, got {spec.bin_seconds}")
         self.spec = spec
@@ -133,13 +124,13 @@ class NeuroSvt(nn.Module):
         code = memory_tokens * self.memory.code_size
         self.head = SpikeLinear(code, len(spec.classes))
         self.head_bias = nn.Parameter(torch.zeros(len(spec.classes)))
-        self.objects = objects
-        self.motion = SpikeLinear(code, 4 * objects)
-        self.motion_bias = nn.Parameter(torch.zeros(4 * objects))
-        # Fresh answers are the same for all: nothing pulls at the eyes before the heads know how.
+        # Fresh answers are the same for all: nothing pulls at the eyes before the head knows how.
         nn.init.zeros_(self.head.weight)
-        nn.init.zeros_(self.motion.weight)
-        self.walls = nn.Parameter(torch.full((2,), 2.0 / WALLS))
+        pooled = self.memory.pool_weight.shape[0] * dim
+        self.objects = objects
+        self.paths: Paths | None = None
+        if objects:
+            self.paths = Paths(pooled, code, objects=objects, tau=memory_taus[1])
 
     @property
     def classes(self) -> tuple[str, ...]:
@@ -163,7 +154,8 @@ class NeuroSvt(nn.Module):
         Args:
             batch_size: B.
             device: where it lies; by default where the model lies.
-            dtype: of the membranes; by default the model's. bfloat16 halves the bytes.
+            dtype: of the membranes; by default the model's. bfloat16 halves their bytes; evidence
+                for paths is float32 in any case.
         """
         if batch_size < 1:
             raise OptionError(f"batch_size must be at least 1, got {batch_size}")
@@ -187,8 +179,7 @@ class NeuroSvt(nn.Module):
             seconds=zeros(dtype=torch.float64),
             clips=zeros(dtype=torch.int64),
             logits=zeros(len(self.classes)),
-            motion=zeros(4 * self.objects),
-            written_seconds=zeros(dtype=torch.float64),
+            evidence=zeros(0) if self.paths is None else self.paths.rest(rows, device=where),
             position=zeros(2 * self.objects),
             wake=zeros(dtype=torch.bool),
         )
@@ -217,8 +208,7 @@ class NeuroSvt(nn.Module):
         """
         if clip.ndim == 5 and clip.shape[2] == 1:
             clip = clip[:, :, 0]
-        rows = len(state.clips)
-        self._check(clip, rows, active, seconds)
+        self._check(clip, state, active, seconds)
         _, new = self.sequence(
             clip[None], state, seconds=None if seconds is None else seconds[None]
         )
@@ -252,20 +242,19 @@ class NeuroSvt(nn.Module):
         if seconds is None:
             nominal = torch.arange(1, len(bins) + 1, device=bins.device, dtype=torch.float64)
             seconds = state.seconds + self.spec.bin_seconds * nominal[:, None]
-        fresh = (traces.gates.detach() > 0).any(-1)  # (T, B)
-        wake = fresh[-1]
-        fresh = torch.cat([fresh[:1] | first, fresh[1:]])
-        logits, motion = self._read(codes, fresh, state)
-        written = held(fresh, seconds, state.written_seconds)
-        position = self._position(motion, seconds - written)
+        opened = (traces.gates.detach() > 0).any(-1)  # (T, B)
+        logits = self._read(codes, torch.cat([opened[:1] | first, opened[1:]]), state)
+        position, places, evidence = codes.new_zeros(*bins.shape[:2], 0), None, state.evidence
+        if self.paths is not None:
+            elapsed = seconds / self.spec.bin_seconds
+            position, places, evidence = self.paths(traces.pooled, codes, opened, elapsed, evidence)
         outputs = SpikingOutputs(
             logits=logits,
             position=position,
-            motion=motion,
-            walls=self._bounds(),
+            places=places,
             gates=traces.gates,
             drive=traces.drive,
-            glance=traces.offered,
+            glance=torch.cat([traces.pooled, traces.firing], -1),
             activity=spikes.mean((2, 3)),
         )
         return outputs, SpikingState(
@@ -276,42 +265,31 @@ class NeuroSvt(nn.Module):
             seconds=seconds[-1],
             clips=state.clips + len(bins),
             logits=logits[-1],
-            motion=motion[-1],
-            written_seconds=written[-1],
+            evidence=evidence,
             position=position[-1],
-            wake=wake,
+            wake=opened[-1],
         )
 
-    def _read(self, codes: Tensor, fresh: Tensor, state: SpikingState) -> tuple[Tensor, Tensor]:
-        """Logits (T, B, K) and motion (T, B, 4 O) of codes (T, B, M * code_size)."""
+    def _read(self, codes: Tensor, fresh: Tensor, state: SpikingState) -> Tensor:
+        """Logits (T, B, K) of codes (T, B, M * code_size)."""
         if torch.is_grad_enabled():
             # The same values, since a closed gate leaves the membrane alone; but this way the
             # gradient learns what opening it would have changed.
-            return self.head(codes) + self.head_bias, self._motion(codes)
+            return self.head(codes) + self.head_bias
         # Read-out neurons speak only when the membrane was written: else the last answer stands.
         codes = codes * fresh[..., None].to(codes.dtype)
-        logits = held(fresh, self.head(codes) + self.head_bias, state.logits)
-        return logits, held(fresh, self._motion(codes), state.motion)
-
-    def _motion(self, codes: Tensor) -> Tensor:
-        """codes: (T, B, M * code_size) -> place and velocity of each object (T, B, 4 O)."""
-        units = codes.new_tensor([PLACE, PLACE, VELOCITY, VELOCITY]).repeat(self.objects)
-        return self.motion(codes) * units + self.motion_bias
-
-    def _position(self, motion: Tensor, elapsed: Tensor) -> Tensor:
-        """motion: (T, B, 4 O), elapsed seconds: (T, B) -> places (T, B, 2 O)."""
-        each = motion.unflatten(-1, (self.objects, 4))
-        bins = (elapsed / self.spec.bin_seconds).to(motion.dtype)[..., None, None]
-        path = each[..., :2] + each[..., 2:] * bins
-        return bounced(path, self._bounds()).flatten(-2)
-
-    def _bounds(self) -> Tensor:
-        """(2,) where paths bounce, across and down, from 0 to 1."""
-        return torch.sigmoid(WALLS * self.walls)
+        return held(fresh, self.head(codes) + self.head_bias, state.logits)
 
     def _check(
-        self, clip: Tensor, rows: int, active: Tensor | None, seconds: Tensor | None
+        self, clip: Tensor, state: SpikingState, active: Tensor | None, seconds: Tensor | None
     ) -> None:
+        rows = len(state.clips)
+        paths = 0 if self.paths is None else math.prod(self.paths.resolution)
+        if state.evidence.shape[-1] != paths:
+            raise InputError(
+                f"the state follows {state.evidence.shape[-1]} paths and the model {paths}: one of "
+                "them is of training; call eval() before init_state()"
+            )
         wanted = (2, *self.embed.size)
         if clip.ndim != 4 or tuple(clip.shape[1:]) != wanted:
             hint = "; channels last?" if clip.ndim == 4 and clip.shape[3] == 2 else ""

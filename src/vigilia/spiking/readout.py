@@ -1,4 +1,4 @@
-"""Where the remembered object is by now: its last seen motion, carried on in a straight line.
+"""Answers that stand until there is a new one.
 
 Letters: T steps, B streams.
 """
@@ -8,18 +8,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-__all__ = ["bounced", "held"]
-
-
-def bounced(position: Tensor, bounds: Tensor) -> Tensor:
-    """Folds a straight path back into -bounds..bounds, as walls would that it bounces off.
-
-    Args:
-        position: (..., 2).
-        bounds: (2,) positive.
-    """
-    unfolded = (position / bounds + 1) % 4  # 0..2 on the way there, 2..4 on the way back
-    return bounds * (1 - (unfolded - 2).abs())
+__all__ = ["held"]
 
 
 def held(fresh: Tensor, new: Tensor, old: Tensor) -> Tensor:

@@ -12,9 +12,11 @@ Each part is there for a reason:
   learns any more.
 - A throw-away read-out learns to answer from each bin by itself, straight from the spikes that the
   memory is offered: a shorter way to the eyes than through membranes and ladders.
+- Cells of an axis are classes: which of them an object is in is learned from each bin, and paths
+  are found by what the bins said. From the mean of paths alone it would be learned slowly.
 - Spikes on bins in which nothing is to be seen cost a little: silence is to be free.
 
-Letters: T bins, B streams, O objects, H W pixels, K classes.
+Letters: T bins, B streams, O objects, H W pixels, C cells of an axis, K classes.
 """
 
 from __future__ import annotations
@@ -29,7 +31,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from vigilia.errors import OptionError, VigiliaError
-from vigilia.spiking.readout import bounced
+from vigilia.spiking.paths import cell_weights
 
 __all__ = ["EventBatch", "Progress", "SpikingTraining", "bin_loss", "gap_at", "train_on_events"]
 
@@ -89,8 +91,7 @@ class SpikingTraining:
         growing: share of the other updates in which the longest gap grows from 1.
         first_bins: at the start of a stream that are not scored: nothing can be known yet.
         place_weight: of the squared error of places, beside the cross-entropy of classes.
-        ahead: bins for which the motion of what is seen is carried on and compared with where it is
-            by then, at most; 0 for none.
+        cell_weight: of the cross-entropy of the cells in which each bin shows objects.
         gate_weight: of telling the gate when there is something to be seen.
         glance_weight: of the throw-away read-out's loss, where something is to be seen.
         quiet_weight: of the share of neurons that fire where there is nothing.
@@ -108,7 +109,7 @@ class SpikingTraining:
     growing: float = 0.4
     first_bins: int = 2
     place_weight: float = 1.0
-    ahead: int = 8
+    cell_weight: float = 0.3
     gate_weight: float = 0.3
     glance_weight: float = 1.0
     quiet_weight: float = 0.0
@@ -157,31 +158,25 @@ def gap_at(update: int, options: SpikingTraining) -> int:
 
 
 class Glance(nn.Module):
-    """The throw-away read-out: class and place from a single bin's spikes.
+    """The throw-away read-out: the class from a single bin's spikes.
 
     Args:
         inputs: spikes that it sees.
-        outputs: O * K logits and 2 O places.
+        outputs: O * K logits.
     """
 
     def __init__(self, inputs: int, outputs: int) -> None:
         super().__init__()
         self.layer = nn.Linear(inputs, outputs)
 
-    def loss(self, outputs: Any, batch: EventBatch, options: SpikingTraining) -> Tensor:
+    def loss(self, outputs: Any, batch: EventBatch) -> Tensor:
         """Mean over the bins in which something is to be seen; 0 without any."""
         seen = batch.present > 0  # (T, B)
         if not bool(seen.any()):
             return outputs.logits.new_zeros(())
-        objects = batch.classes.shape[1]
-        said = self.layer(outputs.glance[seen])
-        logits, places = said.split([said.shape[1] - 2 * objects, 2 * objects], 1)
+        logits = self.layer(outputs.glance[seen]).unflatten(-1, (batch.classes.shape[1], -1))
         classes = batch.classes.expand(*seen.shape, -1)[seen]
-        loss = F.cross_entropy(logits.unflatten(-1, (objects, -1)).flatten(0, 1), classes.flatten())
-        if batch.places is not None:
-            far = (places.unflatten(-1, (objects, 2)) - batch.places[seen]).square().sum(-1)
-            loss = loss + options.place_weight * far.mean()
-        return loss
+        return F.cross_entropy(logits.flatten(0, 1), classes.flatten())
 
 
 def bin_loss(outputs: Any, batch: EventBatch, options: SpikingTraining) -> tuple[Tensor, float]:
@@ -203,8 +198,9 @@ def bin_loss(outputs: Any, batch: EventBatch, options: SpikingTraining) -> tuple
         places = outputs.position.unflatten(-1, (objects, 2))
         far = (places[begin:] - batch.places[begin:]).square().sum(-1)
         loss = loss + options.place_weight * far.mean()
-        if options.ahead and hasattr(outputs, "motion"):
-            loss = loss + options.place_weight * _ahead_loss(outputs, batch, options)
+        said = getattr(outputs, "places", None)
+        if options.cell_weight and said is not None:
+            loss = loss + options.cell_weight * _cell_loss(said, batch)
     drive = getattr(outputs, "drive", None)
     if drive is not None:
         counted = batch.present >= 0
@@ -218,23 +214,23 @@ def bin_loss(outputs: Any, batch: EventBatch, options: SpikingTraining) -> tuple
     return loss, accuracy
 
 
-def _ahead_loss(outputs: Any, batch: EventBatch, options: SpikingTraining) -> Tensor:
-    """Squared error of where objects that are seen are said to be some bins later; 0 without any.
+def _cell_loss(said: Tensor, batch: EventBatch) -> Tensor:
+    """Cross-entropy of both axes' cells where objects are to be seen; 0 without any.
 
-    Of 1, 2, 4, ... bins, `options.ahead` at most, whether or not they are hidden by then.
+    An object between the middles of two cells is in both, by its distance.
+
+    Args:
+        said: (T, B, O, 2, C) logarithms of probabilities.
+        batch: with places.
     """
     assert batch.places is not None
-    steps, errors = len(batch.bins), []
-    motion = outputs.motion.unflatten(-1, (batch.classes.shape[1], 4))  # (T, B, O, 4)
-    for bins in (1 << power for power in range(options.ahead.bit_length())):
-        seen = batch.present[options.first_bins : max(options.first_bins, steps - bins)] > 0
-        if not bool(seen.any()):
-            continue
-        now = motion[options.first_bins : steps - bins][seen]
-        then = bounced(now[..., :2] + bins * now[..., 2:], outputs.walls)
-        true = batch.places[options.first_bins + bins :][seen]
-        errors.append((then - true).square().sum(-1).mean())
-    return torch.stack(errors).mean() if errors else outputs.motion.new_zeros(())
+    seen = batch.present > 0
+    if not bool(seen.any()):
+        return said.new_zeros(())
+    lower, share = cell_weights(batch.places[seen])  # (S, O, 2)
+    said = said[seen]
+    at, above = (said.gather(-1, index[..., None])[..., 0] for index in (lower, lower + 1))
+    return -((1 - share) * at + share * above).sum(-1).mean()
 
 
 def train_on_events(
@@ -281,13 +277,10 @@ def train_on_events(
         loss, accuracy = bin_loss(outputs, batch, options)
         if options.glance_weight and hasattr(outputs, "glance"):
             if glance is None:
-                sizes = (
-                    outputs.glance.shape[-1],
-                    outputs.logits.shape[-1] + 2 * batch.classes.shape[1],
-                )
+                sizes = outputs.glance.shape[-1], outputs.logits.shape[-1]
                 glance = Glance(*sizes).to(outputs.glance)
                 optimiser.add_param_group({"params": list(glance.parameters())})
-            loss = loss + options.glance_weight * glance.loss(outputs, batch, options)
+            loss = loss + options.glance_weight * glance.loss(outputs, batch)
         if not torch.isfinite(loss):
             raise VigiliaError(
                 f"the loss is {float(loss.detach())} at update {update + 1}; try a smaller "

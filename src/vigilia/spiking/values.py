@@ -1,7 +1,7 @@
 """What goes into and comes out of Neuro-SVT: its description, its state, its answers.
 
-Letters: T steps, B streams, H W pixels, N tokens, D features, M memory tokens, O objects,
-K classes.
+Letters: T steps, B streams, H W pixels, N tokens, D features, M memory tokens, O objects, P paths,
+C cells, K classes.
 """
 
 from __future__ import annotations
@@ -31,9 +31,8 @@ class SpikingState(State):
         seconds: (B,) float64, when each row's last bin ended.
         clips: (B,) int64, how many bins each row has seen.
         logits: (B, K) of each row; they stand until the memory is written again.
-        motion: (B, 4 O) place and velocity per bin of each of O objects when the memory was last
-            written.
-        written_seconds: (B,) float64, when that was.
+        evidence: (B, O, 2, P) float32 for each path that an object may be on, along either axis;
+            (B, 0) without objects.
         position: (B, 2 O) x and y by now, from -1 (left, top) to 1; 0 before anything was seen.
         wake: (B,) bool, whether the row's last bin opened the memory's gate.
     """
@@ -45,8 +44,7 @@ class SpikingState(State):
     seconds: Tensor
     clips: Tensor
     logits: Tensor
-    motion: Tensor
-    written_seconds: Tensor
+    evidence: Tensor
     position: Tensor
     wake: Tensor
 
@@ -58,9 +56,8 @@ class SpikingOutputs:
     Attributes:
         logits: (T, B, K).
         position: (T, B, 2 O) x and y of each object.
-        motion: (T, B, 4 O) what position is computed of: place and velocity per bin of each object
-            when the memory was last written.
-        walls: (2,) where paths bounce, across and down.
+        places: (T, B, O, 2, C) logarithms of probabilities: in which of C cells of either axis each
+            object is, by what the bin shows. None without objects.
         gates: (T, B, M) in {0, 1}, with a gradient: a penalty on them teaches silence.
         drive: (T, B, M) of the gates' neurons, less their threshold: positive where they fire. What
             training needs to teach a gate when to open.
@@ -71,8 +68,7 @@ class SpikingOutputs:
 
     logits: Tensor
     position: Tensor
-    motion: Tensor
-    walls: Tensor
+    places: Tensor | None
     gates: Tensor
     drive: Tensor
     glance: Tensor

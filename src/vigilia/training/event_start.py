@@ -168,6 +168,7 @@ def _build(
             height=pixels,
             width=pixels,
             bin_seconds=1 / fps,
+            objects=0,  # labels tell no places
         )
     net = load_event_model(model)
     assert net is not None, "callers ask for a model of events"
