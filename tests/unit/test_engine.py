@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from typing import Any
 
 import numpy as np
 import pytest
@@ -10,6 +11,8 @@ import torch
 
 from conftest import tiny_model
 from vigilia.engine import Piece, Result, StepEngine
+from vigilia.engine.pool import StatePool
+from vigilia.engine.stepping import BatchStepper, Begun
 from vigilia.errors import OptionError
 from vigilia.state import named_tensors
 from vigilia.stream import StreamClassifier, StreamState
@@ -374,6 +377,42 @@ def test_a_still_clip_is_stepped_when_there_is_no_result_to_keep(gru: StreamClas
     assert [one.kind for one in drain(engine)] == ["dropped", "stepped", "kept"]
 
 
+def test_batches_begun_ahead_give_the_same_bits_and_each_stream_one_turn(
+    model: StreamClassifier,
+) -> None:
+    streams = {name: clips(3, seed) for seed, name in enumerate("abcde")}
+    told = []
+    for ahead in (1, 2):
+        engine = StepEngine(model, streams=5, batch=2, queue_clips=3, ahead=ahead)
+        for name, stream in streams.items():
+            engine.add(name)
+            for piece in stream:
+                engine.offer(name, piece)
+        first = [one.name for one in engine.poll()]
+        # The fifth stream's batch is not full: it is not begun with the others.
+        assert first == ["a", "b", "c", "d"][: 2 * ahead]
+        told.append(drain(engine))
+        assert engine.totals().batches == 8
+        assert [engine.stats(name).steps for name in streams] == [3] * 5
+    ones, twos = ({name: probabilities(one, name)[-2:] for name in streams} for one in told)
+    assert all(same(ones[name], twos[name]) for name in streams)
+    with pytest.raises(OptionError, match="ahead must be at least 1, got 0"):
+        StepEngine(model, streams=1, ahead=0)
+
+
+def test_every_batch_ahead_has_a_buffer_of_its_own(gru: StreamClassifier) -> None:
+    # A GPU may still be reading the first one's frames when the second's are laid out.
+    pool = StatePool(gru, rows=2, batch=1)
+    stepper = BatchStepper(gru, pool, ahead=2)
+    rows = [pool.take(), pool.take()]
+    frames = [one.frames for one in clips(3, 0)]
+    laid = [stepper._laid_out([one]) for one in frames[:2]]
+    assert all(torch.equal(a[0], torch.from_numpy(b)) for a, b in zip(laid, frames, strict=False))
+    assert stepper._laid_out(frames[2:]).data_ptr() == laid[0].data_ptr()
+    begun = [stepper.begin([row], [frames[0]], [1.0], [True]) for row in rows]
+    assert same(*(stepper.finish(one) for one in begun))
+
+
 # Coming, going, ending
 
 
@@ -385,15 +424,15 @@ def test_a_stream_removed_while_its_batch_runs_leaves_no_result_and_its_row_is_f
     engine.add("b")
     engine.offer("a", clips(1, 0)[0])
     engine.offer("b", clips(1, 1)[0])
-    step = engine._stepper.step
+    begin = engine._stepper.begin
 
-    def remove_meanwhile(*arguments: object) -> list[np.ndarray]:
+    def remove_meanwhile(*arguments: Any) -> Begun:
         engine.remove("a")
         with pytest.raises(OptionError, match="room"):
             engine.add("c")
-        return step(*arguments)
+        return begin(*arguments)
 
-    monkeypatch.setattr(engine._stepper, "step", remove_meanwhile)
+    monkeypatch.setattr(engine._stepper, "begin", remove_meanwhile)
     assert [one.name for one in engine.poll()] == ["b"]
     engine.add("c")
     assert engine.names == ("b", "c")

@@ -9,8 +9,8 @@ import re
 from collections.abc import Callable
 from pathlib import Path
 
-import numpy as np
 import pytest
+import torch
 
 import vigilia.bench.speed.soak as soak_module
 from conftest import tiny_model
@@ -20,7 +20,7 @@ from vigilia.bench.speed.limits import DecodingCost, Limits, derive_streams
 from vigilia.bench.speed.live import SkippingClock, best_batch, find_streams, try_streams
 from vigilia.bench.speed.soak import slope, soak
 from vigilia.cli import main
-from vigilia.engine.stepping import BatchStepper
+from vigilia.engine.stepping import BatchStepper, Begun
 from vigilia.errors import OptionError
 from vigilia.stream import StreamClassifier
 
@@ -50,11 +50,11 @@ def step_takes(monkeypatch: pytest.MonkeyPatch) -> StepTakes:
     monkeypatch.setattr(live, "SkippingClock", StandingClock)
 
     def install(seconds: float) -> None:
-        def step(self: BatchStepper, rows: list[int], *_: object) -> list[np.ndarray]:
+        def begin(self: BatchStepper, rows: list[int], *_: object) -> Begun:
             StandingClock.now += seconds
-            return [np.ones(3, np.float32) / 3] * len(rows)
+            return Begun(torch.zeros(len(rows), 3))
 
-        monkeypatch.setattr(BatchStepper, "step", step)
+        monkeypatch.setattr(BatchStepper, "begin", begin)
 
     return install
 

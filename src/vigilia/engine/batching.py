@@ -41,6 +41,8 @@ def due_in_seconds(
     return max(0.0, min(one.ready_at for one in waiting) + deadline_seconds - now)
 
 
-def choose(waiting: Sequence[Candidate], *, batch: int) -> list[Candidate]:
-    """The streams of the next batch, `batch` at most."""
-    return sorted(waiting, key=lambda one: (one.served, one.ready_at, one.name))[:batch]
+def choose(waiting: Sequence[Candidate], *, batch: int, batches: int = 1) -> list[list[Candidate]]:
+    """The streams of the next batches: one of up to `batch` rows, and more if they are full."""
+    ordered = sorted(waiting, key=lambda one: (one.served, one.ready_at, one.name))
+    full = max(1, min(batches, len(ordered) // batch))
+    return [ordered[begin : begin + batch] for begin in range(0, full * batch, batch)]

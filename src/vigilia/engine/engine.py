@@ -17,6 +17,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 
 import torch
 
@@ -26,11 +27,20 @@ from vigilia.engine.pieces import Piece
 from vigilia.engine.pool import StatePool
 from vigilia.engine.queues import PieceQueue, Waiting
 from vigilia.engine.results import EngineStats, Result, StreamStats
-from vigilia.engine.stepping import BatchStepper, probabilities_of
+from vigilia.engine.stepping import BatchStepper, Begun, probabilities_of
 from vigilia.errors import OptionError
 from vigilia.stream import StreamClassifier, StreamState
 
 __all__ = ["StepEngine"]
+
+
+@dataclass(frozen=True)
+class Turn:
+    """A stream's clip in a batch, and whether the stream starts anew with it."""
+
+    member: Member
+    waiting: Waiting
+    fresh: bool
 
 
 class StepEngine:
@@ -46,6 +56,8 @@ class StepEngine:
             the newest until there is room (recordings).
         clock: seconds, never going back.
         dtype: of what is remembered; by default the model's.
+        ahead: batches that one `poll` begins before it waits for the first of them; by default 2 on
+            a GPU, which else would idle while frames are laid out and copied, and 1 elsewhere.
 
     Raises:
         OptionError: a value that cannot work.
@@ -62,7 +74,10 @@ class StepEngine:
         drop_oldest: bool = False,
         clock: Callable[[], float] = time.monotonic,
         dtype: torch.dtype | None = None,
+        ahead: int | None = None,
     ) -> None:
+        if ahead is not None and ahead < 1:
+            raise OptionError(f"ahead must be at least 1, got {ahead}")
         if not deadline_seconds >= 0:
             raise OptionError(f"deadline_seconds must be 0 or above, got {deadline_seconds}")
         PieceQueue(queue_clips)
@@ -75,7 +90,8 @@ class StepEngine:
         self.changed = threading.Condition()
         """Notified when something was offered, taken or closed."""
         self._pool = StatePool(model, rows=streams, batch=batch, dtype=dtype)
-        self._stepper = BatchStepper(model, self._pool)
+        self._ahead = ahead or (2 if self._pool.device.type == "cuda" else 1)
+        self._stepper = BatchStepper(model, self._pool, ahead=self._ahead)
         self._members: dict[str, Member] = {}
         self._batches = 0
         self._rows = 0
@@ -186,6 +202,9 @@ class StepEngine:
     def poll(self, *, flush: bool = False) -> list[Result]:
         """Does what is due: at most one clip of every stream, holes before it, and one batch.
 
+        Where more full batches wait, up to `ahead` of them are done, each begun before the one
+        before is waited for.
+
         Results come in each stream's order. `state` then is each stream's state right behind its
         last result with probabilities.
 
@@ -202,17 +221,16 @@ class StepEngine:
             due = due_in_seconds(
                 waiting, batch=self.batch, deadline_seconds=self.deadline_seconds, now=now
             )
-            members, taken, fresh = [], [], []
+            batches = []
             if due == 0 or (flush and waiting):
-                for one in choose(waiting, batch=self.batch):
-                    member = self._members[one.name]
-                    members.append(member)
-                    taken.append(member.queue.pop())
-                    fresh.append(member.fresh)
-                    member.in_flight, member.fresh = True, False
-            if members or results:
+                chosen = choose(waiting, batch=self.batch, batches=self._ahead)
+                batches = [[self._take(one.name) for one in batch] for batch in chosen]
+            if batches or results:
                 self.changed.notify_all()  # there is room in a queue
-        return results + (self._step(members, taken, fresh) if members else [])
+        begun = [self._begin(batch) for batch in batches]
+        for batch, one in zip(batches, begun, strict=True):
+            results += self._finish(batch, one)
+        return results
 
     def state(self, name: str) -> StreamState:
         """A copy of what a stream remembers, B = 1; from the thread that polls."""
@@ -263,24 +281,34 @@ class StepEngine:
                     break
         return results
 
-    def _step(
-        self, members: list[Member], waiting: list[Waiting], fresh: list[bool]
-    ) -> list[Result]:
-        """One batch; the only work that is done without holding the lock."""
-        rows = self._stepper.step(
-            [member.row for member in members],
-            [one.piece.frames for one in waiting if one.piece.frames is not None],
-            [one.piece.end_seconds for one in waiting],
-            fresh,
-            [one.piece.audio for one in waiting],
+    def _take(self, name: str) -> Turn:
+        """A stream's next clip, for a batch."""
+        member = self._members[name]
+        turn = Turn(member, member.queue.pop(), member.fresh)
+        member.in_flight, member.fresh = True, False
+        return turn
+
+    def _begin(self, batch: list[Turn]) -> Begun:
+        """One batch; this and waiting for it are all that is done without holding the lock."""
+        pieces = [turn.waiting.piece for turn in batch]
+        return self._stepper.begin(
+            [turn.member.row for turn in batch],
+            [piece.frames for piece in pieces if piece.frames is not None],
+            [piece.end_seconds for piece in pieces],
+            [turn.fresh for turn in batch],
+            [piece.audio for piece in pieces],
         )
+
+    def _finish(self, batch: list[Turn], begun: Begun) -> list[Result]:
+        rows = self._stepper.finish(begun)
         results = []
         with self.changed:
             now = self.clock()
             self._batches += 1
-            self._rows += len(members)
-            for member, one, probabilities in zip(members, waiting, rows, strict=True):
-                result = member.stepped(one, probabilities, self._batches, now)
+            self._rows += len(batch)
+            for turn, probabilities in zip(batch, rows, strict=True):
+                member = turn.member
+                result = member.stepped(turn.waiting, probabilities, self._batches, now)
                 if member.removed:
                     self._pool.give_back(member.row)
                 else:
