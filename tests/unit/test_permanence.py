@@ -16,9 +16,18 @@ from vigilia.bench.permanence import digits as digits_module
 from vigilia.bench.permanence.contenders import CONTENDERS
 from vigilia.bench.permanence.digits import SPLITS, digits
 from vigilia.bench.permanence.energy import PHASES, energy_table, measure_energy, vit_patch
-from vigilia.bench.permanence.exam import Exam, Said, examine, grade, set_exam, told
+from vigilia.bench.permanence.exam import (
+    LOOK,
+    LOOK_GAPS,
+    Exam,
+    Said,
+    examine,
+    grade,
+    set_exam,
+    told,
+)
 from vigilia.bench.permanence.observer import observed
-from vigilia.bench.permanence.report import markdown, question_table, write_report
+from vigilia.bench.permanence.report import look_table, markdown, question_table, write_report
 from vigilia.bench.permanence.run import (
     GLIMPSE,
     PermanencePlan,
@@ -269,6 +278,19 @@ def test_every_contender_streams(name: str, objects: int) -> None:
         torch.testing.assert_close(named_tensors(after)[field], tensor, rtol=1e-4, atol=1e-4)
 
 
+def test_who_saw_a_digit_for_long_can_follow_it_for_long() -> None:
+    looks = {
+        bins: set_exam(Setting(visible=bins), seed=0, gaps=LOOK_GAPS, rows=40)
+        for bins in (10, LOOK)
+    }
+    ten, sixty = (
+        [row["position_pixels"] for row in grade([exam], [observed(exam)])]
+        for exam in looks.values()
+    )
+    assert ten[-1] > 4 * ten[0]
+    assert sixty[-1] < 0.4 * ten[-1]
+
+
 def tiny() -> PermanencePlan:
     return PermanencePlan(
         contenders=("event", "reset", "gru", "oracle"),
@@ -300,6 +322,8 @@ def test_a_run_goes_on_where_it_was_and_reports(tmp_path: Path) -> None:
     assert "| oracle | 100.0 (75.8-100.0) | 100.0 (75.8-100.0) | 100 % |" in page
     assert (tmp_path / "gaps.png").stat().st_size > 10_000
     assert question_table(again, "one", "position_pixels")[0] == ["contender", "visible", "3"]
+    assert look_table(again, "two")[0] == ["contender", "visible", "10", "30", "30 / visible"]
+    assert look_table(again, "one")[-1] == ["oracle", "0.00", "0.00", "0.00", ""]
     assert trained_model(tmp_path).spec.height == 16
 
 

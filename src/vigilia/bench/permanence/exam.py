@@ -19,10 +19,26 @@ from vigilia.bench.permanence.scenes import RANGE, Scenes, Setting, draw_scenes
 from vigilia.bench.permanence.scores import wilson
 from vigilia.state import map_tensors, reset
 
-__all__ = ["CHANCE", "GAPS", "Exam", "Said", "examine", "grade", "set_exam", "told"]
+__all__ = [
+    "CHANCE",
+    "GAPS",
+    "LOOK",
+    "LOOK_GAPS",
+    "LOOK_SCENES",
+    "Exam",
+    "Said",
+    "examine",
+    "grade",
+    "set_exam",
+    "told",
+]
 
 GAPS = (0, 10, 30, 60, 120, 300)
 """Bins for which all has been hidden; 0 is the last bin before the curtain comes."""
+
+LOOK, LOOK_GAPS, LOOK_SCENES = 60, (0, 10, 30), 142
+"""Bins, gaps and scenes of a second exam, of places alone, whose digits are seen for long: in ten
+bins nobody can learn a velocity well enough to know where a digit is after thirty."""
 
 CHANCE = {"identity": 0.1, "same": 0.5, "crossing": 0.5}
 APART = 2 / (RANGE / 2 + 4)

@@ -9,11 +9,11 @@ from typing import Any
 import numpy as np
 
 from vigilia.bench.permanence.contenders import CONTENDERS
-from vigilia.bench.permanence.exam import CHANCE
+from vigilia.bench.permanence.exam import CHANCE, LOOK
 from vigilia.bench.permanence.scores import retention, wilson
 from vigilia.files import write_atomically
 
-__all__ = ["QUESTIONS", "markdown", "plot_gaps", "question_table", "write_report"]
+__all__ = ["QUESTIONS", "look_table", "markdown", "plot_gaps", "question_table", "write_report"]
 
 Result = dict[str, Any]
 
@@ -71,6 +71,23 @@ def question_table(
     return rows
 
 
+def look_table(results: Sequence[Result], task: str) -> list[list[str]]:
+    """Rows of a table, the head first: how far off places are whose objects were seen for long.
+
+    The last column is the distance at the longest gap in terms of that while visible.
+    """
+    mine = [one for one in results if one["task"] == task]
+    gaps = [row["gap"] for row in mine[0]["long_look"]]
+    head = ["contender", *("visible" if gap == 0 else str(gap) for gap in gaps)]
+    rows = [[*head, f"{gaps[-1]} / visible"]]
+    for name in (name for name in CONTENDERS if any(one["contender"] == name for one in mine)):
+        of_name = [one["long_look"] for one in mine if one["contender"] == name]
+        means = np.mean([[row["position_pixels"] for row in one] for one in of_name], axis=0)
+        more = f"{means[-1] / means[0]:.1f}" if means[0] > 0 else ""
+        rows.append([name, *(f"{mean:.2f}" for mean in means), more])
+    return rows
+
+
 def markdown(results: Sequence[Result]) -> str:
     """All questions in float32, and the permanence score in bfloat16."""
     seeds = sorted({one["seed"] for one in results})
@@ -86,6 +103,9 @@ def markdown(results: Sequence[Result]) -> str:
     for (task, figure), title in QUESTIONS.items():
         if any(one["task"] == task for one in results):
             parts += [f"## {title}", "", _table(question_table(results, task, figure)), ""]
+    for task in dict.fromkeys(one["task"] for one in results):
+        parts += [f"## task {task}: where it is by now, seen for {LOOK} bins: pixels", ""]
+        parts += [_table(look_table(results, task)), ""]
     if any(one["task"] == "one" for one in results):
         half = question_table(results, "one", "identity", dtype="bfloat16")
         parts += ["## permanence score in bfloat16, %", "", _table(half), ""]

@@ -24,7 +24,18 @@ from torch import Tensor, nn
 from vigilia.bench.memory import BenchUpdate
 from vigilia.bench.permanence.contenders import CONTENDERS, Contender
 from vigilia.bench.permanence.digits import digits
-from vigilia.bench.permanence.exam import GAPS, examine, grade, set_exam, told
+from vigilia.bench.permanence.exam import (
+    GAPS,
+    LOOK,
+    LOOK_GAPS,
+    LOOK_SCENES,
+    Exam,
+    Said,
+    examine,
+    grade,
+    set_exam,
+    told,
+)
 from vigilia.bench.permanence.observer import observed
 from vigilia.bench.permanence.scenes import Setting, draw_scenes
 from vigilia.errors import CheckpointError, OptionError
@@ -238,31 +249,46 @@ def _cell(
         "dtypes": {},
     }
     scenes = min(plan.scenes, len(digits(plan.split)[1]))
-    exams = [
+    exams = _exams(plan, setting, plan.gaps, seed, scenes)
+    for kind, dtype in DTYPES.items():
+        answers = _answers(model, contender, exams, dtype)
+        result["dtypes"][kind] = grade(exams, answers)
+        if kind == "float32":
+            for name in ("gate_visible", "gate_hidden"):
+                value = sum(getattr(said, name) for said in answers) / len(answers)
+                result[name] = None if math.isnan(value) else value
+    long = replace(setting, visible=LOOK)
+    looks = _exams(plan, long, LOOK_GAPS, seed, min(scenes, LOOK_SCENES))
+    graded = grade(looks, _answers(model, contender, looks, torch.float32))
+    result["long_look"] = [{key: row[key] for key in ("gap", "position_pixels")} for row in graded]
+    result["test_seconds"] = round(time.monotonic() - began, 1)
+    return result
+
+
+def _exams(
+    plan: PermanencePlan, setting: Setting, gaps: tuple[int, ...], seed: int, scenes: int
+) -> list[Exam]:
+    return [
         set_exam(
             setting,
             seed=seed,
-            gaps=plan.gaps,
+            gaps=gaps,
             first=first,
             rows=min(71, scenes - first),
             split=plan.split,
         )
         for first in range(0, scenes, 71)
     ]
-    for kind, dtype in DTYPES.items():
-        if model is None:
-            answer = observed if contender.treatment == "observed" else told
-            answers = [answer(one) for one in exams]
-        else:
-            asked = copy.deepcopy(model).to(dtype).eval()
-            answers = [examine(asked, one, contender.treatment) for one in exams]
-        result["dtypes"][kind] = grade(exams, answers)
-        if kind == "float32":
-            for name in ("gate_visible", "gate_hidden"):
-                value = sum(getattr(said, name) for said in answers) / len(answers)
-                result[name] = None if math.isnan(value) else value
-    result["test_seconds"] = round(time.monotonic() - began, 1)
-    return result
+
+
+def _answers(
+    model: nn.Module | None, contender: Contender, exams: list[Exam], dtype: torch.dtype
+) -> list[Said]:
+    if model is None:
+        answer = observed if contender.treatment == "observed" else told
+        return [answer(one) for one in exams]
+    asked = copy.deepcopy(model).to(dtype).eval()
+    return [examine(asked, one, contender.treatment) for one in exams]
 
 
 def _trained(
