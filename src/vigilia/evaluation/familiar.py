@@ -5,11 +5,10 @@ Letters: S clips, N seconds, F new frames of a clip, H W pixels, K classes.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import closing
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, cast
+from typing import cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,13 +17,13 @@ from vigilia.errors import OptionError
 from vigilia.evaluation.appearance import appearance
 from vigilia.evaluation.familiarity import Familiarity, Verdict, distances, doubt, judge
 from vigilia.evaluation.known import Known, known_of
+from vigilia.evaluation.watching import ClipSeen, RecordingSeen, watch
 from vigilia.files import write_atomically
-from vigilia.running.classify import classify
-from vigilia.running.recording import Recording, RunUpdate, Settings
+from vigilia.running.recording import RunUpdate
 from vigilia.stream import StreamClassifier
 from vigilia.stream.telling import TellingState, telling
-from vigilia.timeline import SegmenterOptions, Timeline
-from vigilia.video import Gap, Sample, prefetch
+from vigilia.timeline import Timeline
+from vigilia.video import Gap, Sample
 
 __all__ = ["AppearanceWatch", "Familiar", "watch_familiarity", "write_familiarity"]
 
@@ -117,56 +116,31 @@ def watch_familiarity(
             f"{model.spec.name}: the model's card does not say what its training recordings look "
             "like; `vigilia train` of this version writes it, train it again"
         )
-    settings = Settings(SegmenterOptions(), max_gap_seconds, False, 5.0, None)
-    told = telling(model)
-    spans, said = [], []
-    embedded: list[Floats] = []
-    seen: list[Floats] = []
-    with Recording(video, told, settings, out=None) as recording:
-        ahead = 2 * model.preprocessing.clip_frames
-        with closing(prefetch(recording.items(), size=ahead)) as source, recording.sound() as sound:
-            newest: list[NDArray[np.uint8]] = []
-            for step in classify(_kept(source, newest), told, recording.progress, sound=sound):
-                if step.probabilities is not None:
-                    spans.append((step.start_seconds, step.end_seconds))
-                    said.append(step.probabilities)
-                    state = cast(TellingState, step.progress.state)
-                    embedded.append(state.pooled[0].double().cpu().numpy())
-                    seen.append(appearance(np.stack(newest)[None])[0] if newest else seen[-1])
-                del newest[:]
-                update = recording.take(
-                    step.start_seconds,
-                    step.end_seconds,
-                    step.probabilities,
-                    lambda: step.progress,  # noqa: B023
-                )
-                if on_update is not None:
-                    on_update(update)
-        timeline = recording.finish()
-    return _judged(timeline, known, np.array(spans), np.array(said), seen, embedded)
+    looks: list[Floats] = []
 
+    def keep(clip: ClipSeen) -> tuple[NDArray[np.float32], Floats]:
+        looks.append(appearance(np.stack(clip.pixels)[None])[0] if clip.pixels else looks[-1])
+        state = cast(TellingState, clip.state)
+        return clip.probabilities, state.pooled[0].double().cpu().numpy()
 
-def _kept(items: Iterable[Sample | Gap], newest: list[NDArray[np.uint8]]) -> Iterator[Any]:
-    for item in items:
-        if isinstance(item, Sample):
-            newest.append(item.pixels)
-        yield item
+    seen = watch(video, telling(model), keep, max_gap_seconds=max_gap_seconds, on_update=on_update)
+    said, embedded = zip(*seen.kept, strict=True)
+    return _judged(seen, known, np.array(said), looks, list(embedded))
 
 
 def _judged(
-    timeline: Timeline,
+    seen: RecordingSeen,
     known: Known,
-    spans: Floats,
     said: NDArray[np.float32],
-    seen: list[Floats],
+    looked: list[Floats],
     embedded: list[Floats],
 ) -> Familiar:
     """Clips become seconds: each shows the clip that labels its beginning."""
-    starts = spans[:, 0]
-    first, last = float(starts[0]), float(spans[-1, 1])
-    seconds = first + np.arange(max(1, int(np.ceil(last - first - 1e-6))))
+    starts, ends = seen.start_seconds, seen.end_seconds
+    first, last = float(starts[0]), float(ends[-1])
+    seconds: Floats = first + np.arange(max(1, int(np.ceil(last - first - 1e-6))), dtype=np.float64)
     clip = np.maximum(np.searchsorted(starts, seconds + 1e-9, side="right") - 1, 0)
-    inside = seconds < spans[clip, 1]
+    inside = seconds < ends[clip]
     seconds, clip = seconds[inside], clip[inside]
 
     def curve(fitted: Familiarity | None, rows: list[Floats]) -> tuple[Floats, Verdict | None]:
@@ -175,10 +149,10 @@ def _judged(
         every = np.stack(rows)
         return (distances(fitted, every) / fitted.limit)[clip], judge(fitted, every)
 
-    looks, looks_verdict = curve(known.appearance, seen)
+    looks, looks_verdict = curve(known.appearance, looked)
     means, means_verdict = curve(known.embeddings, embedded)
     return Familiar(
-        timeline=timeline,
+        timeline=seen.timeline,
         seconds=seconds,
         doubt=doubt(said)[clip],
         appearance=looks,

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vigilia.errors import OptionError
-from vigilia.evaluation.watching import watch_states
+from vigilia.evaluation.watching import watch
 from vigilia.files import write_atomically
 from vigilia.relevance import Moments, TemporalRelevance, moments_of
 from vigilia.running.recording import RunUpdate
@@ -64,10 +64,10 @@ def watch_moments(
             f"{model.spec.name} with {model.spec.memory} weighs no moments; train one with "
             "--memory multiscale"
         )
-    seen = watch_states(
+    seen = watch(
         video,
         model,
-        lambda state: state.memory,
+        lambda clip: clip.state.memory,
         max_gap_seconds=max_gap_seconds,
         on_update=on_update,
     )

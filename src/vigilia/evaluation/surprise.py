@@ -13,7 +13,7 @@ from typing import cast
 import numpy as np
 from numpy.typing import NDArray
 
-from vigilia.evaluation.watching import watch_states
+from vigilia.evaluation.watching import watch
 from vigilia.files import write_atomically
 from vigilia.relevance.surprise import Alarm, alarms
 from vigilia.running.recording import RunUpdate
@@ -70,10 +70,10 @@ def watch_surprise(
     """
     nothing = np.zeros(0)
     alarms(nothing, nothing, nothing, threshold=threshold, release=release)  # before the night
-    seen = watch_states(
+    seen = watch(
         video,
         surprised(model),
-        lambda state: float(cast(SurprisedState, state).surprise[0]),
+        lambda clip: float(cast(SurprisedState, clip.state).surprise[0]),
         max_gap_seconds=max_gap_seconds,
         on_update=on_update,
     )
