@@ -28,6 +28,7 @@ class Contender:
         treatment: what is done when everything is hidden: "", "reset" or "shuffled"; "observed" for
             whom no place is told but those that were to be seen.
         must: "remember" or "forget" where that is known beforehand, else "".
+        rate: factor on the learning rate: a transformer learns nothing at that of the others.
     """
 
     name: str
@@ -36,6 +37,7 @@ class Contender:
     trained_as: str
     treatment: str = ""
     must: str = ""
+    rate: float = 1.0
 
 
 EYES: dict[str, Any] = {"dim": 96, "heads": 4, "convolutions": 2}
@@ -90,6 +92,7 @@ CONTENDERS: dict[str, Contender] = {
             lambda objects: MemorylessVit(len(CLASSES), objects),
             "vit",
             must="forget",
+            rate=0.25,
         ),
         Contender("gru", "GRU", lambda objects: Gru(len(CLASSES), objects), "gru", must="remember"),
         Contender(

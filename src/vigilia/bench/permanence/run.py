@@ -308,7 +308,8 @@ def _trained(
     if weights.exists() and card_at.exists():
         _load(model, weights)
         return model.eval(), json.loads(card_at.read_text(encoding="utf-8"))
-    options = replace(plan.training, seed=seed)
+    rate = contender.rate * plan.training.learning_rate
+    options = replace(plan.training, seed=seed, learning_rate=rate)
     generator = torch.Generator().manual_seed(seed)
 
     def on_update(progress: Progress) -> None:
@@ -331,6 +332,7 @@ def _trained(
         "parameters": sum(p.numel() for p in model.parameters()),
         "state_bytes": state.nbytes,
         "updates": options.updates,
+        "learning_rate": rate,
         "changed_scans": plan.changed,
         "longest_training_gap": options.longest_gap,
         "training_seconds": round(time.monotonic() - began, 1),
