@@ -78,7 +78,7 @@ def test_the_longer_it_was_seen_the_longer_it_is_followed() -> None:
 def test_where_nothing_is_known_the_middle_is_said() -> None:
     places = bouncing(12, 5)
     assert follow(paths(), places, 0).abs().max() < 1e-6
-    late = follow(paths(), bouncing(3000, 20), 10)
+    late = follow(paths(), bouncing(500, 20), 10)
     assert late[-50:].abs().mean() < 0.5 * late[:50].abs().mean()
 
 
