@@ -28,7 +28,7 @@ class Contender:
         treatment: what is done when everything is hidden: "", "reset" or "shuffled"; "observed" for
             whom no place is told but those that were to be seen.
         must: "remember" or "forget" where that is known beforehand, else "".
-        rate: factor on the learning rate: a transformer learns nothing at that of the others.
+        rate: factor on the learning rate: a transformer learns less at that of the others.
     """
 
     name: str
