@@ -21,7 +21,7 @@ from torch import Tensor, nn
 
 from vigilia.spiking.layers import SpikeLinear, silent
 
-__all__ = ["CELLS", "Evidence", "Paths", "cell_weights", "triangle"]
+__all__ = ["CELLS", "Evidence", "Paths", "at_places", "cell_weights", "triangle"]
 
 CELLS = 16
 """C: places that a bin is asked for along an axis, from one edge of the picture to the other."""
@@ -149,13 +149,18 @@ class Paths(nn.Module):
     def _fit(self, said: Tensor, where: Tensor) -> Tensor:
         """said: (B, O, 2, C), where: (B, 2, P) -> how well each path fits, (B, O, 2, P)."""
         floored = (said.exp() * (1 - FLOOR) + FLOOR / CELLS).log()
-        lower, share = cell_weights(where[:, None].expand(-1, self.objects, -1, -1))
-        return floored.gather(-1, lower).lerp(floored.gather(-1, lower + 1), share)
+        return at_places(floored, where[:, None].expand(-1, self.objects, -1, -1))
 
 
 def triangle(phase: Tensor) -> Tensor:
     """What bounces between -1 and 1 with a period of 4: -1 at 0, 1 at 2."""
     return 1 - (phase % 4 - 2).abs()
+
+
+def at_places(cells: Tensor, places: Tensor) -> Tensor:
+    """cells: (..., C) values, places: (..., P) from -1 to 1 -> values between cells (..., P)."""
+    lower, share = cell_weights(places)
+    return cells.gather(-1, lower).lerp(cells.gather(-1, lower + 1), share)
 
 
 def cell_weights(places: Tensor) -> tuple[Tensor, Tensor]:

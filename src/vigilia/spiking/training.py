@@ -31,7 +31,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from vigilia.errors import OptionError, VigiliaError
-from vigilia.spiking.paths import cell_weights
+from vigilia.spiking.paths import at_places
 
 __all__ = ["EventBatch", "Progress", "SpikingTraining", "bin_loss", "gap_at", "train_on_events"]
 
@@ -227,10 +227,8 @@ def _cell_loss(said: Tensor, batch: EventBatch) -> Tensor:
     seen = batch.present > 0
     if not bool(seen.any()):
         return said.new_zeros(())
-    lower, share = cell_weights(batch.places[seen])  # (S, O, 2)
-    said = said[seen]
-    at, above = (said.gather(-1, index[..., None])[..., 0] for index in (lower, lower + 1))
-    return -((1 - share) * at + share * above).sum(-1).mean()
+    shown = at_places(said[seen], batch.places[seen][..., None])[..., 0]  # (S, O, 2)
+    return -shown.sum(-1).mean()
 
 
 def train_on_events(

@@ -167,6 +167,7 @@ def plot_gaps(results: Sequence[Result], path: Path) -> None:
             panel.axhline(100 * CHANCE[what], color="0.4", linestyle=":", linewidth=1)
             panel.set_ylim(0, 103)
         panel.set_xscale("symlog", linthresh=10)
+        panel.set_xlim(left=-1)
         panel.set(title=QUESTIONS[task, what], xlabel="bins hidden")
         panel.title.set_fontsize(9)
         panel.spines[["top", "right"]].set_visible(False)
