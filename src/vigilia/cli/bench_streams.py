@@ -51,14 +51,14 @@ def streams(
     from vigilia.bench.speed.machine import available_bytes, describe_device
     from vigilia.bench.speed.plots import plot_live
     from vigilia.files import check_writable
-    from vigilia.models import describe_model, resolve_model
+    from vigilia.models import resolve_model
 
     check_writable(plot)
     classifier = resolve_model(model, device=device)
     pre = classifier.preprocessing
     state_bytes = classifier.init_state(1).nbytes
     waiting_bytes = 2 * pre.clip_frames * pre.height * pre.width * 3
-    flop = 1e9 * describe_model(classifier, _clip_of_shape(classifier)).gflop_per_step
+    flop = _flop_elsewhere(classifier)
     derived = derive_streams(
         flop_per_step=flop,
         interval_seconds=pre.stride_seconds,
@@ -142,12 +142,17 @@ def streams(
     )
 
 
-def _clip_of_shape(model: Any) -> Any:
+def _flop_elsewhere(model: Any) -> float:
+    """Of a step on the device that is derived: only a CPU leaves out what masks forbid."""
+    import copy
+
     import torch
 
+    from vigilia.models import describe_model
+
     pre = model.preprocessing
-    shape = (1, 3, pre.clip_frames, pre.height, pre.width)
-    return torch.zeros(shape, device=model.head.weight.device)
+    clip = torch.zeros(1, 3, pre.clip_frames, pre.height, pre.width, device="meta")
+    return 1e9 * describe_model(copy.deepcopy(model).to("meta"), clip).gflop_per_step
 
 
 def _seconds(value: float) -> str:
