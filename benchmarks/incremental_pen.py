@@ -45,9 +45,9 @@ from vigilia.training import (
 
 STARTS = {"none": "pen-no-memory", "fam": "pen"}
 ARMS = ("clip", "incremental", "longer", "converted")
-"""Of them, "longer" is incremental mode for as many times the epochs as it is cheaper: each frame is
-in four clips, so both then compute as much."""
 LONGER = 4
+"""Times the epochs of "longer": every frame is in four clips of clip mode, so both compute as much.
+"""
 FIRST_SEED = 7000
 OPTIONS = TrainOptions(
     epochs=3,

@@ -11,11 +11,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 
 import vigilia.training
 from vigilia.checkpoint import load_model
 from vigilia.cli import main
 from vigilia.cli import train as train_command
+from vigilia.models import resolve_model
 from vigilia.training import TrainOptions
 
 TINY = "--size 16 --clip-frames 4 --stride-frames 2 --slots 2 --summary-tokens 2 "
@@ -208,3 +210,29 @@ def test_a_teacher_is_named_on_the_command_line_and_in_the_card(
     events = ["--model", "neuro_svt_nano", "--teacher", "large.safetensors"]
     assert train(*events) == 2
     assert "--teacher goes with models of video" in capsys.readouterr().err
+
+
+def test_a_clip_model_goes_on_in_incremental_mode(
+    barn: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    given = ["train", "a 1.mkv", "b 1.mkv", "labels.csv", "--out", "live.safetensors"]
+    little = ["--epochs", "1", "--rows", "2", "--chunk-clips", "2", "--learning-rate", "1e-9"]
+    assert main([*given, *little, "--model", "pen", "--incremental"]) == 0
+    live, pen = load_model(barn / "live.safetensors"), resolve_model("pen")
+    assert live.spec.name == "swin3d_nano_incremental"
+    assert (live.clip_frames, live.stride_frames) == (8, 8)
+    assert live.classes == ("rest", "walk")
+    for part in ("backbone", "memory"):  # the head is for other classes
+        for name, tensor in getattr(pen, part).state_dict().items():
+            torch.testing.assert_close(getattr(live, part).state_dict()[name], tensor)
+    assert "Started from pen" in (barn / "live.safetensors.card.md").read_text()
+    capsys.readouterr()
+    for model, said in (
+        ("swin3d_nano", "--model swin3d_nano_incremental"),
+        ("live.safetensors", "swin3d_nano_incremental has no incremental form"),
+        ("neuro_svt_nano", "--incremental is for video"),
+    ):
+        assert main([*given, *little, "--model", model, "--incremental"]) == 2
+        error = capsys.readouterr().err
+        assert said in error
+        assert error.count("\n") == 1

@@ -18,6 +18,7 @@ VIDEO_ONLY = (
     "stride_frames",
     "background",
     "drop_path",
+    "incremental",
     "cache_features",
     "brightness",
 )

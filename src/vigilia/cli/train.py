@@ -68,6 +68,14 @@ def train(
         ),
     ] = "swin3d_nano",
     weights: Annotated[str | None, _option(MODEL, "kinetics400, with swin3d_t, _s, _b.")] = None,
+    incremental: Annotated[
+        bool,
+        _option(
+            MODEL,
+            "Take a clip model's file on into incremental mode, a quarter of the work.",
+            flag="--incremental",
+        ),
+    ] = False,
     memory: Annotated[
         str | None,
         _option(MODEL, "fam, memvit, pilot, gru or none. [default: the model file's, or fam]"),
@@ -277,6 +285,9 @@ def train(
         vigilia train barn/*.mp4 barn.csv --model swin3d_nano --teacher sow.safetensors --size 64
         --out small.safetensors
 
+        vigilia train barn/*.mp4 barn.csv --model sow.safetensors --incremental --epochs 80
+        --out live.safetensors
+
         vigilia train nights/*.raw nights.csv --model neuro_svt_ti --fps 30
         --out pen.safetensors
     """
@@ -391,6 +402,7 @@ def train(
                 stride_frames=stride_frames,
                 background=background,
                 drop_path=drop_path,
+                incremental=incremental,
                 cache_features=cache_features,
                 teacher=teacher,
                 on_feature=shown.on_feature,

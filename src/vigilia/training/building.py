@@ -11,8 +11,9 @@ import torch
 from vigilia.backbones import BACKBONES, NANO, fetch_kinetics400
 from vigilia.checkpoint import load_classifier
 from vigilia.errors import OptionError
-from vigilia.models import load_backbone_weights
+from vigilia.models import BUNDLED, load_backbone_weights, resolve_model
 from vigilia.stream import StreamClassifier, build_model, create_model, nearest_names
+from vigilia.stream import incremental as to_incremental
 
 __all__ = ["build_for_training"]
 
@@ -31,12 +32,13 @@ def build_for_training(
     background: float,
     drop_path: float,
     seed: int,
+    incremental: bool = False,
 ) -> tuple[StreamClassifier, bool]:
     """The model to train, and whether its memory has learned nothing yet.
 
     Args:
-        model: a backbone's name or a model file; the other arguments are those of
-            `train_recordings`.
+        model: a backbone's name, a bundled model or a model file; the other arguments are those
+            of `train_recordings`.
 
     Raises:
         OptionError: no such model, or options that do not go with it.
@@ -45,6 +47,11 @@ def build_for_training(
     torch.manual_seed(seed)
     name = str(model)
     if name in BACKBONES:
+        if incremental:
+            raise OptionError(
+                f"--incremental takes over the weights of a model file; of fresh ones, name the "
+                f"mode: --model {name.removesuffix('_incremental')}_incremental"
+            )
         pixels = size or (64 if name in NANO else 224)
         net = create_model(
             name,
@@ -67,9 +74,14 @@ def build_for_training(
         return net, True
     if weights is not None:
         raise OptionError(f"{name}: a model file brings its own weights, --weights is for names")
-    if not Path(name).exists() and Path(name).suffix == "":
+    if name in BUNDLED:
+        start = resolve_model(name)
+    elif not Path(name).exists() and Path(name).suffix == "":
         raise OptionError(f"no backbone named {name!r}, and no such file; {nearest_names(name)}")
-    start = load_classifier(model)
+    else:
+        start = load_classifier(model)
+    if incremental:
+        start = to_incremental(start)
     spec = dataclasses.replace(start.spec, classes=classes)
     # A backbone that learned without labels brings no memory and no head: nobody chose "none".
     bare = "pretrained" in start.card

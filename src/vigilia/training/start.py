@@ -53,6 +53,7 @@ def train_recordings(
     size: int | None = None,
     background: float = 1.0,
     drop_path: float = 0.0,
+    incremental: bool = False,
     device: str = "cpu",
     cache: Path | None = None,
     cache_features: bool = False,
@@ -71,9 +72,9 @@ def train_recordings(
         annotated: recordings and labels, see `read_annotated`.
         out: the model file.
         options: how to train.
-        model: a backbone's name, or a model file to start from. A file brings its preprocessing
-            and backbone, its memory unless another is asked for, its head if the classes are the
-            same.
+        model: a backbone's name, or a model file or bundled model to start from. It brings its
+            preprocessing and backbone, its memory unless another is asked for, its head if the
+            classes are the same.
         weights: "kinetics400" for a backbone that has them.
         memory: a key of `MEMORIES`; by default the model file's, or "fam".
         memory_options: options of that memory.
@@ -85,6 +86,7 @@ def train_recordings(
         size: likewise, height and width.
         background: likewise, how much of what does not move is kept; see `Preprocessing`.
         drop_path: likewise, stochastic depth.
+        incremental: with a model file of clip mode: go on in incremental mode with its weights.
         device: where to train.
         cache: folder for decoded frames and kept features; by default beside `out`.
         cache_features: let the backbone see every clip once, keep what it saw, and train memory
@@ -137,6 +139,7 @@ def train_recordings(
         background=background,
         drop_path=drop_path,
         seed=options.seed,
+        incremental=incremental,
     )
     net = net.to(worker.device)
     master = None if teacher is None else resolve_model(teacher)
