@@ -8,6 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
@@ -27,7 +28,13 @@ from vigilia.bench.permanence.exam import (
     told,
 )
 from vigilia.bench.permanence.observer import observed
-from vigilia.bench.permanence.report import look_table, markdown, question_table, write_report
+from vigilia.bench.permanence.report import (
+    difference_table,
+    look_table,
+    markdown,
+    question_table,
+    write_report,
+)
 from vigilia.bench.permanence.run import (
     GLIMPSE,
     PermanencePlan,
@@ -38,7 +45,7 @@ from vigilia.bench.permanence.run import (
     trained_model,
 )
 from vigilia.bench.permanence.scenes import Setting, bounce, draw_scenes
-from vigilia.bench.permanence.scores import retention, wilson
+from vigilia.bench.permanence.scores import difference, retention, wilson
 from vigilia.errors import CheckpointError, MissingExtraError, OptionError
 from vigilia.spiking.training import SpikingTraining
 from vigilia.state import named_tensors
@@ -139,6 +146,21 @@ def test_a_glimpse_is_the_first_bins_of_many_scenes_and_hides_nothing() -> None:
     assert batch.places is not None
     assert batch.places.shape == (GLIMPSE, 12, 2, 2)
     assert batch.present.eq(1).all()
+
+
+def test_a_difference_is_paired_and_its_interval_is_of_the_digits() -> None:
+    hard = (
+        np.arange(100) < 20
+    )  # both seeds of both fail there, so it says nothing about who is better
+    both, one = np.array([~hard, ~hard]), np.array([~hard])
+    same = difference(both, one)
+    assert (same.value, same.low95, same.high95) == (0, 0, 0)
+    worse = one & (np.arange(100) >= 30)  # ten digits of a hundred
+    found = difference(both, worse)
+    assert found.value == pytest.approx(0.1)
+    # A share of 0.1 of a hundred has a standard error of 0.03.
+    assert (found.low95, found.high95) == pytest.approx((0.04, 0.16), abs=0.021)
+    assert difference(worse, both).value == pytest.approx(-0.1)
 
 
 def test_wilsons_interval() -> None:
@@ -324,6 +346,11 @@ def test_a_run_goes_on_where_it_was_and_reports(tmp_path: Path) -> None:
     assert question_table(again, "one", "position_pixels")[0] == ["contender", "visible", "3"]
     assert look_table(again, "two")[0] == ["contender", "visible", "10", "30", "30 / visible"]
     assert look_table(again, "one")[-1] == ["oracle", "0.00", "0.00", "0.00", ""]
+    compared = difference_table(again, "one")
+    assert [row[0] for row in compared] == ["event less", "reset", "gru"]
+    assert compared[1][1] == "+0.0 (+0.0 to +0.0)"  # it is the same until all is hidden
+    marks = [one["dtypes"]["float32"][1]["scenes"].count("1") for one in (again[0], again[2])]
+    assert compared[2][2].startswith(f"{100 * (marks[0] - marks[1]) / 12:+.1f} (")
     assert trained_model(tmp_path).spec.height == 16
 
 

@@ -180,16 +180,18 @@ def grade(exams: Sequence[Exam], answers: Sequence[Said]) -> list[dict[str, Any]
     identity: what is hidden (with two objects: of both). position_pixels: mean distance between
     where it is said to be and where it is. same (one object): whether what comes back is what was
     hidden; a contender says so if the class it remembers is the class that it sees when it looks at
-    the newcomer alone. crossing (two objects): which of the two is on the left by now.
+    the newcomer alone. crossing (two objects): which of the two is on the left by now. scenes: a
+    digit for each scene, 1 where what is hidden is named right; for comparing contenders in pairs.
     """
     rows = []
     for index, gap in enumerate(exams[0].gaps):
         counts = {"identity": [0, 0], "same": [0, 0], "crossing": [0, 0]}
-        distance, of = 0.0, 0
+        distance, of, scenes = 0.0, 0, ""
         for exam, said in zip(exams, answers, strict=True):
             classes, places = exam.scenes.classes, exam.scenes.places[exam.probes[index]]
             believed = said.classes[index].argmax(-1)  # (B, O)
             _count(counts["identity"], believed == classes)
+            scenes += "".join(str(int(right)) for right in (believed == classes).all(-1))
             far = (said.places[index] - places).norm(dim=-1) * (RANGE / 2 + 4)
             distance, of = distance + float(far.sum()), of + far.numel()
             if classes.shape[1] == 1:
@@ -204,6 +206,7 @@ def grade(exams: Sequence[Exam], answers: Sequence[Said]) -> list[dict[str, Any]
             {
                 "gap": gap,
                 "position_pixels": distance / of,
+                "scenes": scenes,
                 **{
                     name: vars(wilson(right, asked))
                     for name, (right, asked) in counts.items()

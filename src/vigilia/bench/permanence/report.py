@@ -10,10 +10,18 @@ import numpy as np
 
 from vigilia.bench.permanence.contenders import CONTENDERS
 from vigilia.bench.permanence.exam import CHANCE, LOOK
-from vigilia.bench.permanence.scores import retention, wilson
+from vigilia.bench.permanence.scores import difference, retention, wilson
 from vigilia.files import write_atomically
 
-__all__ = ["QUESTIONS", "look_table", "markdown", "plot_gaps", "question_table", "write_report"]
+__all__ = [
+    "QUESTIONS",
+    "difference_table",
+    "look_table",
+    "markdown",
+    "plot_gaps",
+    "question_table",
+    "write_report",
+]
 
 Result = dict[str, Any]
 
@@ -71,6 +79,53 @@ def question_table(
     return rows
 
 
+def difference_table(
+    results: Sequence[Result], task: str, *, mine: str = "event"
+) -> list[list[str]]:
+    """Rows of a table, the head first: points by which a contender's identity is above another's.
+
+    Intervals are of a paired bootstrap over digits, which are the same for all.
+
+    Args:
+        results: of `bench_permanence`.
+        task: key of `TASKS`.
+        mine: whose points they are; the rows are the others who learned.
+    """
+    of_task = [
+        one
+        for one in results
+        if one["task"] == task and "updates" in one and "scenes" in one["dtypes"]["float32"][0]
+    ]  # an earlier version kept no scenes
+    marks = {
+        name: np.array(
+            [
+                [[mark == "1" for mark in row["scenes"]] for row in one["dtypes"]["float32"]]
+                for one in of_task
+                if one["contender"] == name
+            ]
+        )  # (S, gaps, N)
+        for name in CONTENDERS
+    }
+    if not len(marks[mine]):
+        return []
+    gaps = [row["gap"] for row in of_task[0]["dtypes"]["float32"]]
+    rows = [[f"{mine} less", *("visible" if gap == 0 else str(gap) for gap in gaps)]]
+    for name, theirs in marks.items():
+        if name == mine or not len(theirs):
+            continue
+        found = [difference(marks[mine][:, at], theirs[:, at]) for at in range(len(gaps))]
+        rows.append(
+            [
+                name,
+                *(
+                    f"{100 * one.value:+.1f} ({100 * one.low95:+.1f} to {100 * one.high95:+.1f})"
+                    for one in found
+                ),
+            ]
+        )
+    return rows if len(rows) > 1 else []
+
+
 def look_table(results: Sequence[Result], task: str) -> list[list[str]]:
     """Rows of a table, the head first: how far off places are whose objects were seen for long.
 
@@ -104,6 +159,9 @@ def markdown(results: Sequence[Result]) -> str:
         if any(one["task"] == task for one in results):
             parts += [f"## {title}", "", _table(question_table(results, task, figure)), ""]
     for task in dict.fromkeys(one["task"] for one in results):
+        if compared := difference_table(results, task):
+            parts += [f"## task {task}: points of identity above others, on the same digits", ""]
+            parts += [_table(compared), ""]
         parts += [f"## task {task}: where it is by now, seen for {LOOK} bins: pixels", ""]
         parts += [_table(look_table(results, task)), ""]
     if any(one["task"] == "one" for one in results):
