@@ -181,7 +181,7 @@ def grade(exams: Sequence[Exam], answers: Sequence[Said]) -> list[dict[str, Any]
     where it is said to be and where it is. same (one object): whether what comes back is what was
     hidden; a contender says so if the class it remembers is the class that it sees when it looks at
     the newcomer alone. crossing (two objects): which of the two is on the left by now. scenes: a
-    digit for each scene, 1 where what is hidden is named right; for comparing contenders in pairs.
+    mark for each scene, 1 where what is hidden is named right; for comparing contenders in pairs.
     """
     rows = []
     for index, gap in enumerate(exams[0].gaps):
