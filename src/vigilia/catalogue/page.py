@@ -21,7 +21,7 @@ Every model is `state = model.init_state(rows)` and `logits, state = model.step(
 | you have | take |
 | --- | --- |
 | a GPU, labels of a day or more | `swin3d_t` with `fam`, from Kinetics weights |
-| the same live, many cameras | `swin3d_t_incremental`: a quarter of the work (`train --incremental`) |
+| live, many cameras | `swin3d_t_incremental`, a quarter of the work: `train --incremental` |
 | a CPU and little data | `conv3d_nano`, or `conv3d_nano_incremental` live |
 | a CPU, and weights to start from | `r2plus1d_18` at 112 pixels, or `mvit_v2_s` |
 | quick movements | `slowfast_r50` |
