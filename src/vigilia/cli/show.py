@@ -8,6 +8,7 @@ from typing import Any
 
 from rich.box import SIMPLE_HEAD
 from rich.console import Console
+from rich.measure import Measurement
 from rich.progress import BarColumn, Progress, ProgressColumn, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
@@ -59,8 +60,12 @@ def progress_bar(*columns: ProgressColumn | str) -> Progress:
     )
 
 
+WIDEST = 10_000
+"""Columns of a table that goes to a file or a pipe, at most."""
+
+
 def print_table(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
-    """A table: first column to the left, the others to the right."""
+    """A table: first column to the left, the others to the right; cut to fit a terminal alone."""
     table = Table(
         title=title, title_justify="left", header_style="bold", box=SIMPLE_HEAD, pad_edge=False
     )
@@ -68,7 +73,12 @@ def print_table(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]
         table.add_column(column, justify="left" if index == 0 else "right", no_wrap=True)
     for row in rows:
         table.add_row(*row)
-    output.print(table)
+    if output.is_terminal:
+        output.print(table)
+        return
+    natural = Measurement.get(output, output.options.update(max_width=WIDEST), table).maximum
+    whole = Console(highlight=False, markup=False, emoji=False, width=max(natural, output.width))
+    whole.print(table)
 
 
 def print_json(value: Any) -> None:

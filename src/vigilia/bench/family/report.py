@@ -8,12 +8,14 @@ from typing import Any
 
 import numpy as np
 
-from vigilia.bench.family.run import FAMILY_TASKS
 from vigilia.files import write_atomically
 
 __all__ = ["family_markdown", "family_table", "plot_family", "write_family_report"]
 
 Result = dict[str, Any]
+
+COLUMNS = 4
+"""Panels side by side, at most."""
 
 
 def family_table(results: Sequence[Result]) -> list[list[str]]:
@@ -79,12 +81,20 @@ def plot_family(results: Sequence[Result], path: Path) -> None:
     import matplotlib.pyplot as plt
 
     tasks = _tasks(results)
+    columns = min(len(tasks), COLUMNS)
+    rows = -(-len(tasks) // columns)
     figure, axes = plt.subplots(
-        1, len(tasks), figsize=(4.4 * len(tasks), 4.2), squeeze=False, layout="constrained"
+        rows,
+        columns,
+        figsize=(4.4 * columns, 4.2 * rows),
+        squeeze=False,
+        layout="constrained",
     )
+    for panel in axes.flat[len(tasks) :]:
+        panel.set_axis_off()
     backbones = list(dict.fromkeys(one["backbone"] for one in results))
     colours = plt.get_cmap("tab20")
-    for panel, task in zip(axes.flat, tasks, strict=True):
+    for panel, task in zip(axes.flat, tasks, strict=False):
         of_task = [one for one in results if one["task"] == task]
         for number, backbone in enumerate(backbones):
             points = []
@@ -131,8 +141,7 @@ def write_family_report(results: Sequence[Result], out: Path) -> None:
 
 
 def _tasks(results: Sequence[Result]) -> list[str]:
-    found = list(dict.fromkeys(one["task"] for one in results))
-    return sorted(found, key=lambda task: (task not in FAMILY_TASKS, found.index(task)))
+    return sorted({one["task"] for one in results})  # T1 to T8, then push-ups
 
 
 def _title(results: Sequence[Result], task: str) -> str:
