@@ -149,9 +149,7 @@ def test_a_glimpse_is_the_first_bins_of_many_scenes_and_hides_nothing() -> None:
 
 
 def test_a_difference_is_paired_and_its_interval_is_of_the_digits() -> None:
-    hard = (
-        np.arange(100) < 20
-    )  # both seeds of both fail there, so it says nothing about who is better
+    hard = np.arange(100) < 20  # all fail there, so it says nothing about who is better
     both, one = np.array([~hard, ~hard]), np.array([~hard])
     same = difference(both, one)
     assert (same.value, same.low95, same.high95) == (0, 0, 0)

@@ -74,12 +74,9 @@ def build_for_training(
         return net, True
     if weights is not None:
         raise OptionError(f"{name}: a model file brings its own weights, --weights is for names")
-    if name in BUNDLED:
-        start = resolve_model(name)
-    elif not Path(name).exists() and Path(name).suffix == "":
+    if name not in BUNDLED and not Path(name).exists() and Path(name).suffix == "":
         raise OptionError(f"no backbone named {name!r}, and no such file; {nearest_names(name)}")
-    else:
-        start = load_classifier(model)
+    start = resolve_model(name) if name in BUNDLED else load_classifier(model)
     if incremental:
         start = to_incremental(start)
     spec = dataclasses.replace(start.spec, classes=classes)
