@@ -4,7 +4,8 @@
     python benchmarks/spiking_gate.py --out build/gate --seeds 4100 --video street.avi
 
 The bundled model "pen" runs over simulated pens that no model has seen, and over videos that are
-named, without a gate, with the gate of the camera's noise, and with that of spikes. A line a run:
+named, without a gate, with the gate of the camera's noise, and with that of spikes, for several
+numbers of frames that must wake it ("svt 3": three of a clip's). A line a run:
 
 stepped     share of clips that the model really computed
 same        share of seconds with the label of the ungated run
@@ -31,7 +32,7 @@ import torch
 from vigilia.evaluation import agreement
 from vigilia.layers.flops import count_flops
 from vigilia.models import resolve_model
-from vigilia.relevance import SpikingGate
+from vigilia.relevance import AnyGate, SpikingGate
 from vigilia.running import RunUpdate, gate_named, run
 from vigilia.simulate import simulate_recording
 from vigilia.spiking.energy import EnergyMeter
@@ -63,17 +64,26 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=1800.0, help="of each simulated pen")
     parser.add_argument("--video", type=Path, nargs="*", default=[])
     parser.add_argument("--gates", nargs="*", default=["noise", "svt"], help="noise, svt or files")
+    parser.add_argument("--wakes", type=int, nargs="*", default=[1, 2, 3, 5, 8])
     parser.add_argument("--threads", type=int, default=1)
     arguments = parser.parse_args()
     torch.set_num_threads(arguments.threads)
     model = resolve_model("pen")
+    counted = [(name, wakes) for name in arguments.gates for wakes in arguments.wakes]
+    gates = {
+        f"{name} {wakes}": gate_named(name, wakes=wakes)
+        for name, wakes in counted
+        if name != "noise"
+    }
+    if "noise" in arguments.gates:
+        gates = {"noise": gate_named("noise"), **gates}
     videos = [pen(arguments.out, seed, arguments.seconds) for seed in arguments.seeds]
     print(f"{'video':22} gate    stepped   same  kappa  GMAC/h  gate uJ  CPU s")
     lines = []
     for video in [*videos, *arguments.video]:
         full: Timeline | None = None
-        for gate in (None, *arguments.gates):
-            timeline, line = one(model, video, gate, full)
+        for name, gate in {"none": None, **gates}.items():
+            timeline, line = one(model, video, name, gate, full)
             full = full or timeline
             lines.append(line)
             kappa = "" if line.kappa is None else f"{line.kappa:.3f}"
@@ -82,11 +92,11 @@ def main() -> None:
                 f"{line.gmac_an_hour:7.1f} {line.gate_microjoules:8.2f} {line.cpu_seconds:6.1f}",
                 flush=True,
             )
-    for gate in ("none", *arguments.gates):
-        mine = [line for line in lines if line.gate == gate and line.kappa is not None]
+    for name in ("none", *gates):
+        mine = [line for line in lines if line.gate == name and line.kappa is not None]
         if mine:
             means = [np.mean([getattr(one, key) for one in mine]) for key in KEYS]
-            print(f"{'mean of the pens':22} {gate:7} " + " ".join(f"{mean:7.3f}" for mean in means))
+            print(f"{'mean of the pens':22} {name:7} " + " ".join(f"{mean:7.3f}" for mean in means))
     told = json.dumps([asdict(line) for line in lines], indent=1)
     (arguments.out / "results.json").write_text(told)
 
@@ -103,10 +113,9 @@ def pen(out: Path, seed: int, seconds: float) -> Path:
 
 
 def one(
-    model: StreamClassifier, video: Path, name: str | None, full: Timeline | None
+    model: StreamClassifier, video: Path, name: str, gate: AnyGate | None, full: Timeline | None
 ) -> tuple[Timeline, Line]:
     """Runs a video with a gate, and compares with the run without."""
-    gate = None if name is None else gate_named(name)
     last: RunUpdate | None = None
 
     def update(now: RunUpdate) -> None:
@@ -123,7 +132,7 @@ def one(
     hours = (timeline.end_seconds - timeline.start_seconds) / 3600
     return timeline, Line(
         video.name,
-        name or "none",
+        name,
         stepped,
         1.0 if full is None else same(timeline, full),
         None if known is None else agreement(timeline, known).kappa,

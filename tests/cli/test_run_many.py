@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -14,7 +16,7 @@ from vigilia.checkpoint import load_model
 from vigilia.cli import main
 from vigilia.errors import BrokenVideoError, CheckpointError, OptionError, VideoError
 from vigilia.relevance import GateOptions
-from vigilia.running import Outcome, RunUpdate, run_many
+from vigilia.running import Outcome, RunUpdate, gate_named, run_many
 
 MakeVideo = Callable[..., Path]
 OUTPUTS = ("timeline.csv", "timeline.json", "timeline.vtt", "timeline.png")
@@ -159,6 +161,11 @@ def test_folders_that_are_not_one_each_are_refused(
 
 # The gate
 
+OFTEN: dict[str, dict[str, Any]] = {
+    "noise": {"refresh_seconds": 7.0},
+    "svt": {"options": GateOptions(refresh_seconds=7.0)},
+}
+
 
 @pytest.fixture(scope="module")
 def still(tmp_path_factory: pytest.TempPathFactory) -> Path:
@@ -199,11 +206,12 @@ def test_the_gate_skips_what_is_still_and_steps_what_moves(
     assert other.timeline.segments == gated.segments
 
 
+@pytest.mark.parametrize("name", ["noise", "svt"])
 def test_a_gated_run_goes_on_where_it_was_and_not_without_the_gate(
-    still: Path, model_files: dict[str, Path], tmp_path: Path
+    still: Path, model_files: dict[str, Path], tmp_path: Path, name: str
 ) -> None:
     model, out = load_model(model_files["fam"]), tmp_path / "out"
-    gate = GateOptions(refresh_seconds=7.0)
+    gate = replace(gate_named(name), **OFTEN[name])
     vigilia.run(still, model=model, out=tmp_path / "unbroken", gate=gate)
     for after in (5, 18, 23):
 

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
 from vigilia.checkpoint import save_model
 from vigilia.engine import Piece, Place, pieces
@@ -14,6 +15,7 @@ from vigilia.errors import CheckpointError, OptionError
 from vigilia.models import resolve_model
 from vigilia.relevance import GateOptions, SpikingGate
 from vigilia.relevance.gates import decide_clip, fresh_gate, gate_with_arrays, watch_sample
+from vigilia.relevance.spiking_gate import bin_of_frame
 from vigilia.running import gate_named
 from vigilia.video import Gap, Sample
 from vigilia.video.clips import ClipWindow
@@ -118,12 +120,67 @@ def test_saved_in_the_middle_it_decides_as_if_it_had_not_been(gate: SpikingGate)
     assert decisions(33) == whole
 
 
+def wakes_of(gate: SpikingGate, frames: list[Sample]) -> list[bool]:
+    """Which frames wake the net, shown to it one by one."""
+    camera, state = gate.camera.init_state, gate.model.init_state(1)
+    found: list[bool] = []
+    for one in frames:
+        camera, bins = bin_of_frame(gate.camera, camera, one.pixels, one.seconds)
+        if found:
+            ended = torch.tensor([one.seconds], dtype=torch.float64)
+            _, state = gate.model.step(torch.from_numpy(bins)[None], state, seconds=ended)
+        found.append(bool(state.wake) if found else False)
+    return found
+
+
+@pytest.mark.parametrize(("clip", "stride"), [(16, 4), (4, 10)])
+@torch.inference_mode()
+def test_so_many_frames_of_a_clip_must_wake(gate: SpikingGate, clip: int, stride: int) -> None:
+    frames = filmed(walk(160, [20, 40, 44, 60, 62, 64, 66, 68, *range(90, 110)]))
+    woke = wakes_of(gate, frames)
+    skipped = {}
+    for wakes in (1, 3, 6):
+        counting = SpikingGate(gate.model, wakes=wakes)
+        state, ours, rule, settled = fresh_gate(counting), "", "", False
+        for k, one in enumerate(frames, 1):
+            state = watch_sample(counting, state, one.pixels, seconds=one.seconds, clip_frames=clip)
+            awake = sum(woke[max(0, k - clip) : k]) >= wakes
+            settled = settled and not awake
+            if k % stride:
+                continue
+            state, step = decide_clip(counting, state, clip_frames=clip, end_seconds=one.seconds)
+            ours += "s" if step else "k"
+            rule += "k" if settled else "s"
+            settled = not awake
+        assert ours == rule
+        skipped[wakes] = ours.count("k")
+    assert 0 < skipped[1] < skipped[6]
+
+
+def test_between_clips_the_state_has_one_size(gate: SpikingGate) -> None:
+    state, sizes = fresh_gate(gate), set()
+    for k, one in enumerate(filmed(walk(80)), 1):
+        state = watch_sample(gate, state, one.pixels, seconds=one.seconds, clip_frames=CLIP)
+        if k % STRIDE == 0:
+            state, _ = decide_clip(gate, state, clip_frames=CLIP, end_seconds=one.seconds)
+            sizes.add(sum(array.nbytes for array in state.to_arrays().values()))
+    assert len(sizes) == 1
+
+
 def test_gates_by_name(tmp_path: Path, gate: SpikingGate) -> None:
     assert gate_named("noise") == GateOptions()
     save_model(gate.model, tmp_path / "mine.safetensors")
     mine = gate_named(str(tmp_path / "mine.safetensors"))
     assert isinstance(mine, SpikingGate)
     assert mine.model.spec == gate.model.spec
+    assert mine.wakes == 3
+    counting = gate_named("svt", wakes=5)
+    assert isinstance(counting, SpikingGate)
+    assert counting.wakes == 5
+    with pytest.raises(OptionError, match="counted by a spiking gate"):
+        gate_named("noise", wakes=5)
+    with pytest.raises(OptionError, match="wakes of the gate must be at least 1, got 0"):
+        gate_named("svt", wakes=0)
     save_model(resolve_model("pen"), tmp_path / "video.safetensors")
     with pytest.raises(OptionError, match="is no model of events"):
         gate_named(str(tmp_path / "video.safetensors"))

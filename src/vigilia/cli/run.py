@@ -136,6 +136,14 @@ def run(
             "nothing in simulated events; or a model of events of one's own, a file.",
         ),
     ] = None,
+    gate_wakes: Annotated[
+        int | None,
+        typer.Option(
+            metavar="N",
+            min=1,
+            help="Frames of a clip that must wake a spiking gate: more skip more. [default: 3]",
+        ),
+    ] = None,
     parallel: Annotated[
         int | None,
         typer.Option(
@@ -214,6 +222,8 @@ def run(
     told = LabelOptions(label_fps, epoch_seconds, label_column, recording, subject, scorer)
     if truth is None and told != LabelOptions():
         raise OptionError("options about labels go with --truth, which names their file")
+    if gate is None and gate_wakes is not None:
+        raise OptionError("--gate-wakes goes with --gate svt")
     folders = _folders(videos, out)
     # Over Ray this process only packs the model.
     here = device if ray is None else "cpu"
@@ -236,7 +246,7 @@ def run(
         "hysteresis": hysteresis,
         "minimum_bout_seconds": minimum_bout_seconds,
         "max_gap_seconds": max_gap_seconds,
-        "gate": None if gate is None else gate_named(gate),
+        "gate": None if gate is None else gate_named(gate, wakes=gate_wakes),
         "restart": restart,
     }
     with progress_bar("{task.fields[speed]}", "{task.fields[now]}") as bar:

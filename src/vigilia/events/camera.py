@@ -251,6 +251,8 @@ def _crossings(
 
 def _shot_noise(camera: EventCamera, frame: int, pixels: np.ndarray, elapsed: int) -> Candidates:
     """Random events. Each frame has its own random numbers, so that a stream can be resumed."""
+    if camera.shot_noise_hz == 0:
+        return np.zeros(0, np.int64), np.zeros(0, np.int64), np.zeros(0, np.uint8)
     random = np.random.Generator(np.random.Philox(key=[camera.seed, frame]))
     size = camera.width * camera.height
     count = int(random.poisson(camera.shot_noise_hz * elapsed / 1e6 * size))

@@ -94,7 +94,11 @@ def gate_identity(gate: AnyGate | None) -> dict[str, Any] | None:
         return None if gate is None else dataclasses.asdict(gate)
     digest = hashlib.sha256()
     add_weights(digest, gate.model)
-    return {"spiking": digest.hexdigest(), **dataclasses.asdict(gate.options)}
+    return {
+        "spiking": digest.hexdigest(),
+        "wakes": gate.wakes,
+        **dataclasses.asdict(gate.options),
+    }
 
 
 def gate_with_arrays(

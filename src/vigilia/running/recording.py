@@ -296,6 +296,7 @@ def _assumptions(
         assumptions["precision"] = precision
     if isinstance(settings.gate, SpikingGate):
         assumptions["gate"] = f"spiking, {settings.gate.model.spec.name}"
+        assumptions["gate_wakes"] = settings.gate.wakes
         assumptions["gate_refresh_seconds"] = settings.gate.options.refresh_seconds
     elif settings.gate is not None:
         assumptions["gate_threshold"] = settings.gate.threshold
