@@ -74,6 +74,23 @@ class Surrogate:
         """The same, written over x."""
         return SURROGATES[self.shape](x, self.width)
 
+    def times_(self, x: Tensor, by: Tensor, plus: Tensor, one: Tensor, *, out: Tensor) -> None:
+        """Puts `plus + by * derivative(x)` into out, and writes over x.
+
+        Args:
+            x: distance from the threshold.
+            by: same shape.
+            plus: same shape.
+            one: () 1, of the same type.
+            out: same shape.
+        """
+        if self.shape != "atan":
+            torch.addcmul(plus, by, self.derivative_(x), out=out)
+            return
+        # Most of a training's time goes through here: two operations in place of seven.
+        torch.addcmul(one, x, x, value=(math.pi / 2 * self.width) ** 2, out=x)
+        torch.addcdiv(plus, by, x, value=self.width / 2, out=out)
+
 
 ATAN = Surrogate()
 """The default (Fang et al., "Incorporating learnable membrane time constant", ICCV 2021)."""
