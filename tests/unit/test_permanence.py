@@ -349,6 +349,9 @@ def test_a_run_goes_on_where_it_was_and_reports(tmp_path: Path) -> None:
     assert compared[1][1] == "+0.0 (+0.0 to +0.0)"  # it is the same until all is hidden
     marks = [one["dtypes"]["float32"][1]["scenes"].count("1") for one in (again[0], again[2])]
     assert compared[2][2].startswith(f"{100 * (marks[0] - marks[1]) / 12:+.1f} (")
+    wrong = [{**row, "scenes": 12 * "0"} for row in again[0]["dtypes"]["float32"]]
+    alone = {**again[0], "seed": 7, "dtypes": {"float32": wrong}}
+    assert difference_table([*again, alone], "one") == compared  # nobody else has that seed
     assert trained_model(tmp_path).spec.height == 16
 
 

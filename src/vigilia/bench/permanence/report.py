@@ -84,7 +84,8 @@ def difference_table(
 ) -> list[list[str]]:
     """Rows of a table, the head first: points by which a contender's identity is above another's.
 
-    Intervals are of a paired bootstrap over digits, which are the same for all.
+    Of the seeds that both learned from, whose scenes are the same. Intervals are of a paired
+    bootstrap over digits.
 
     Args:
         results: of `bench_permanence`.
@@ -97,23 +98,25 @@ def difference_table(
         if one["task"] == task and "updates" in one and "scenes" in one["dtypes"]["float32"][0]
     ]  # an earlier version kept no scenes
     marks = {
-        name: np.array(
-            [
-                [[mark == "1" for mark in row["scenes"]] for row in one["dtypes"]["float32"]]
-                for one in of_task
-                if one["contender"] == name
-            ]
-        )  # (S, gaps, N)
+        name: {
+            one["seed"]: np.array([list(row["scenes"]) for row in one["dtypes"]["float32"]]) == "1"
+            for one in of_task
+            if one["contender"] == name
+        }  # by seed: (gaps, N)
         for name in CONTENDERS
     }
-    if not len(marks[mine]):
+    if not marks[mine]:
         return []
     gaps = [row["gap"] for row in of_task[0]["dtypes"]["float32"]]
     rows = [[f"{mine} less", *("visible" if gap == 0 else str(gap) for gap in gaps)]]
     for name, theirs in marks.items():
-        if name == mine or not len(theirs):
+        both = sorted(marks[mine].keys() & theirs.keys())
+        if name == mine or not both:
             continue
-        found = [difference(marks[mine][:, at], theirs[:, at]) for at in range(len(gaps))]
+        found = [
+            difference(*(np.array([of[seed][at] for seed in both]) for of in (marks[mine], theirs)))
+            for at in range(len(gaps))
+        ]
         rows.append(
             [
                 name,
