@@ -15,6 +15,7 @@ from __future__ import annotations
 import argparse
 import csv
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -31,6 +32,12 @@ BINS = 30
 SIDE = 34
 PADDED = 36
 """A multiple of the patch."""
+
+GLIMPSE = 3
+"""Bins of the short streams that are learned from first."""
+
+EYES: dict[str, Any] = {"dim": 64, "heads": 4, "convolutions": 2}
+"""Twice as wide as the nano preset."""
 
 
 def main() -> None:
@@ -90,35 +97,45 @@ def spiking(
         width=PADDED,
         bin_seconds=BIN_US / 1e6,
         objects=0,
+        **EYES,
     )
 
-    def draw(gap: int) -> EventBatch:
-        chosen = train[torch.randint(len(train), (options.rows,), generator=generator)]
-        begin = int(torch.randint(BINS // 3, (), generator=generator))
-        shown = bins[chosen, begin : begin + BINS // 2].float()
-        across, down = (int(x) for x in torch.randint(-2, 3, (2,), generator=generator))
-        shown = shown.roll((down, across), (-2, -1)).transpose(0, 1)  # (T, B, 2, H, W)
-        present = torch.cat([torch.ones(len(shown)), torch.zeros(gap)])[:, None]
-        shown = torch.cat([shown, shown.new_zeros(gap, *shown.shape[1:])])
-        return EventBatch(
-            shown, labels[chosen, None], None, present.expand(-1, options.rows).contiguous()
-        )
+    def part(rows: int, length: int) -> EventBatch:
+        chosen = train[torch.randint(len(train), (rows,), generator=generator)]
+        begin = int(torch.randint(BINS - length + 1, (), generator=generator))
+        shown = changed(bins[chosen, begin : begin + length].float(), generator).transpose(0, 1)
+        return EventBatch(shown, labels[chosen, None], None, torch.ones(length, rows))
 
     def on_update(progress: Progress) -> None:
         if progress.update % 100 == 0:
             print(f"update {progress.update}: loss {progress.loss:.2f}", flush=True)
 
     training = SpikingTraining(
-        updates=options.updates, rows=options.rows, longest_gap=5, weight_decay=1e-2
+        updates=options.updates, rows=options.rows, glimpses=0.4, weight_decay=1e-2
     )
-    train_on_events(model, draw, training, on_update=on_update)
+    train_on_events(
+        model,
+        lambda gap: part(options.rows, BINS // 2),
+        training,
+        glimpse=lambda: part(4 * options.rows, GLIMPSE),
+        on_update=on_update,
+    )
     said = []
     with torch.inference_mode():
-        for part in test.split(32):
-            shown = bins[part].float().transpose(0, 1)
-            outputs, _ = model.sequence(shown, model.init_state(len(part)))
+        for some in test.split(32):
+            shown = bins[some].float().transpose(0, 1)
+            outputs, _ = model.sequence(shown, model.init_state(len(some)))
             said.append(outputs.logits[-1].argmax(-1))
     return torch.cat(said)
+
+
+def changed(bins: Tensor, generator: torch.Generator) -> Tensor:
+    """Each recording turned, scaled, slanted and shifted a little. bins: (B, T, 2, H, W)."""
+    spread = torch.tensor([[0.12, 0.2, 0.12], [0.2, 0.12, 0.12]])
+    moved = torch.eye(2, 3) + spread * (2 * torch.rand(len(bins), 2, 3, generator=generator) - 1)
+    flat = bins.flatten(1, 2)
+    grid = F.affine_grid(moved, list(flat.shape), align_corners=False)
+    return F.grid_sample(flat, grid, mode="nearest", align_corners=False).view_as(bins)
 
 
 def linear(
