@@ -69,14 +69,10 @@ def main() -> None:
     arguments = parser.parse_args()
     torch.set_num_threads(arguments.threads)
     model = resolve_model("pen")
-    counted = [(name, wakes) for name in arguments.gates for wakes in arguments.wakes]
-    gates = {
-        f"{name} {wakes}": gate_named(name, wakes=wakes)
-        for name, wakes in counted
-        if name != "noise"
-    }
-    if "noise" in arguments.gates:
-        gates = {"noise": gate_named("noise"), **gates}
+    gates: dict[str, AnyGate] = {}
+    for name in arguments.gates:
+        for wakes in [None] if name == "noise" else arguments.wakes:
+            gates[name if wakes is None else f"{name} {wakes}"] = gate_named(name, wakes=wakes)
     videos = [pen(arguments.out, seed, arguments.seconds) for seed in arguments.seeds]
     print(f"{'video':22} gate    stepped   same  kappa  GMAC/h  gate uJ  CPU s")
     lines = []
