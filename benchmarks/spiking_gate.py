@@ -68,6 +68,7 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=1)
     arguments = parser.parse_args()
     torch.set_num_threads(arguments.threads)
+    arguments.out.mkdir(parents=True, exist_ok=True)
     model = resolve_model("pen")
     gates: dict[str, AnyGate] = {}
     for name in arguments.gates:
